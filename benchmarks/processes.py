@@ -1,0 +1,88 @@
+"""The worker processes: starting, asking, and what to do when one dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SECONDS_TO_ANSWER = 300
+# A library's idle threads spin for a while after its last call and would slow down whoever comes next.
+SECONDS_TO_SETTLE = 0.04
+
+
+@dataclass
+class Worker:
+    """A library at one number of threads and, for convkit, at one instruction set."""
+
+    library: str
+    threads: int
+    python: str
+    isa: str | None = None
+    algorithm: str = "auto"
+    facts: dict = field(default_factory=dict)
+    process: subprocess.Popen | None = None
+    log: object = None
+
+    @property
+    def label(self) -> str:
+        return f"{self.library} {self.isa}" if self.isa else self.library
+
+    def ask(self, do: str, **request) -> dict:
+        """The answer, or {"error": ...} also when the process dies or hangs; the next question starts a new one."""
+        try:
+            process = self._running()
+            process.stdin.write(json.dumps({"do": do, **request}) + "\n")
+            process.stdin.flush()
+            if not select.select([process.stdout], [], [], SECONDS_TO_ANSWER)[0]:
+                self.close()
+                return {"error": f"no answer within {SECONDS_TO_ANSWER} s"}
+            line = process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        return json.loads(line) if line else {"error": self._last_words()}
+
+    def close(self) -> None:
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            for pipe in (self.process.stdin, self.process.stdout):
+                pipe.close()
+            self.log.close()
+        self.process = None
+
+    def _running(self) -> subprocess.Popen:
+        if self.process is None:
+            command = [self.python, "-m", "benchmarks.worker", self.library, str(self.threads), self.algorithm]
+            self.log = tempfile.TemporaryFile("w+")
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=self._environment(), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log
+            )
+        return self.process
+
+    def _environment(self) -> dict[str, str]:
+        pools = ("OMP", "MKL", "OPENBLAS", "CONVKIT")
+        environment = os.environ | {f"{pool}_NUM_THREADS": str(self.threads) for pool in pools}
+        # Freed memory stays with the process: fresh pages cost up to 1 us each, and not every library reuses its outputs.
+        environment |= {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
+        return environment | ({"CONVKIT_ISA": self.isa} if self.isa else {})
+
+    def _last_words(self) -> str:
+        self.process.wait()
+        self.log.seek(0)
+        words = self.log.read().strip().splitlines()[-1:]
+        status = self.process.returncode
+        self.close()
+        return f"the process died ({status})" + (f": {words[0][:200]}" if words else "")
+
+
+def settle(threads: int) -> None:
+    """Wait until the pool of the process that ran last has gone to sleep."""
+    if threads > 1:
+        time.sleep(SECONDS_TO_SETTLE)

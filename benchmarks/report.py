@@ -1,0 +1,178 @@
+"""From the runner's JSON to tables, a picture, a comparison of two runs, and a verdict.
+
+The ratio is the best peer's time over convkit's, above 1 where convkit is faster: formed round by round, then the median, so
+that a slow second of the machine falls on both. The share of the peak is likewise a median over samples.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from pathlib import Path
+
+Table = tuple[list[str], list[list[str]]]
+KEY = ("layer", "what", "dtype", "threads")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", help="what `python -m benchmarks run --json FILE` wrote")
+    parser.add_argument("newer", nargs="?", help="a second file: compare it with the first")
+    parser.add_argument("--markdown", action="store_true", help="tables in Markdown")
+    parser.add_argument("--plot", metavar="PNG", help="draw ratios and shares of the peak into this file")
+    add_limits(parser)
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--need-peak", type=float, metavar="SHARE", help="exit 1 if a pass stays under this share of the peak")
+    parser.add_argument("--need-ratio", type=float, metavar="RATIO", help="exit 1 if a pass stays under this ratio to its best peer")
+
+
+def main(args: argparse.Namespace) -> int:
+    results = [json.loads(Path(file).read_text()) for file in (args.file, args.newer) if file]
+    show(results[-1], args.markdown, table=compare(*results) if args.newer else None)
+    if args.plot:
+        from .plot import plot
+
+        plot(results[-1], args.plot)
+    return judge(results[-1], args)
+
+
+def convkit_rows(result: dict) -> list[tuple[dict, dict[str, dict]]]:
+    """Each row of convkit with the rows of its peers by name; rows of peers alone where convkit was not measured."""
+    passes: dict[tuple, list[dict]] = {}
+    for row in result["results"]:
+        passes.setdefault(tuple(row[name] for name in KEY), []).append(row)
+    pairs = []
+    for rows in passes.values():
+        peers = {row["library"]: row for row in rows if row["library"] != "convkit"}
+        ours = [row for row in rows if row["library"] == "convkit"]
+        pairs += [(row, peers) for row in ours or [dict.fromkeys(rows[0], None) | {name: rows[0][name] for name in KEY}]]
+    return pairs
+
+
+def ratio(ours: dict, peers: dict[str, dict]) -> float | None:
+    """Time of the best peer over ours, the median over rounds."""
+    timed = [row for row in peers.values() if "median" in row]
+    if "median" not in ours or ours["median"] is None or not timed:
+        return None
+    best = min(timed, key=lambda row: row["median"])
+    return statistics.median(theirs["median"] / mine["median"] for theirs, mine in zip(best["samples"], ours["samples"]))
+
+
+def times_table(result: dict) -> Table:
+    """One line for each pass of convkit: median time, spread, share of the peak, the peers, the ratio."""
+    pairs = convkit_rows(result)
+    names = list(dict.fromkeys(name for _, peers in pairs for name in peers))
+    head = ["layer", "pass", "threads", "isa", "convkit ms", "best", "spread", "of peak", "best", *[f"{name} ms" for name in names], "ratio"]
+    lines = []
+    for ours, peers in pairs:
+        shares = [percent(ours.get(name)) for name in ("fraction_median", "fraction_best")]
+        own = [milliseconds(ours), milliseconds(ours, "best"), percent(ours.get("spread")), *shares]
+        what = ours["what"] + (" f64" if ours["dtype"] == "float64" else "")
+        theirs = [milliseconds(peers[name]) if name in peers else "" for name in names]
+        faster = ratio(ours, peers)
+        lines.append([ours["layer"], what, str(ours["threads"]), ours.get("isa") or "", *own, *theirs, f"{faster:.2f}" if faster else ""])
+    return head, lines
+
+
+def compare(old: dict, new: dict) -> Table:
+    """Each row that both runs have; the change is marked where it is larger than the spread of both."""
+    before = {identity(row): row for row in old["results"] if "median" in row}
+    head = ["layer", "pass", "threads", "library", "old ms", "new ms", "speed-up", "", "old of peak", "new of peak"]
+    lines = []
+    for row in new["results"]:
+        was = before.get(identity(row))
+        if was is None or "median" not in row:
+            continue
+        gain = was["median"] / row["median"]
+        sure = "*" if abs(gain - 1) > max(was["spread"], row["spread"]) else ""
+        shares = [percent(each.get("fraction_median")) for each in (was, row)]
+        where = [row["layer"], row["what"], str(row["threads"]), f"{row['library']} {row['isa'] or ''}".strip()]
+        lines.append([*where, milliseconds(was), milliseconds(row), f"{gain:.2f}", sure, *shares])
+    return head, lines
+
+
+def identity(row: dict) -> tuple:
+    return (*(row[name] for name in KEY), row["library"], row["isa"])
+
+
+def summary(result: dict) -> list[str]:
+    """One sentence for each suite, pass, number of threads and instruction set."""
+    sets: dict[tuple, list[tuple[dict, float | None]]] = {}
+    for ours, peers in convkit_rows(result):
+        if ours.get("library"):
+            sets.setdefault(tuple(ours[name] for name in ("suite", "what", "threads", "isa")), []).append((ours, ratio(ours, peers)))
+    lines = []
+    for (suite, what, threads, isa), rows in sets.items():
+        text = f"{suite} {what}, {threads} threads, {isa}: {len(rows)} passes"
+        shares = [(row["fraction_median"], row["layer"]) for row, _ in rows if "fraction_median" in row]
+        ratios = [(faster, row["layer"]) for row, faster in rows if faster]
+        if shares:
+            unit = "of the peak" if suite == "conv" else "of a copy"
+            text += f"; {unit}: median {percent(median(shares))}, least {percent(min(shares)[0])} ({min(shares)[1]})"
+        if ratios:
+            text += f"; best peer's time over ours: median {median(ratios):.2f}, least {min(ratios)[0]:.2f} ({min(ratios)[1]})"
+        lines.append(text)
+    return lines
+
+
+def judge(result: dict, args: argparse.Namespace) -> int:
+    """0 where every limit of the command line holds; names the passes that fail."""
+    misses = [f"{row['library']} {row['isa'] or ''} {row['layer']} {row['what']}, {row['threads']} threads: {row['note']}"
+              for row in result["results"] if row["library"] == "convkit" and row["status"] != "ok"]  # fmt: skip
+    for ours, peers in convkit_rows(result):
+        where = f"{ours['layer']} {ours['what']}, {ours['threads']} threads, {ours.get('isa')}"
+        share, faster = ours.get("fraction_median"), ratio(ours, peers)
+        if args.need_peak and ours.get("suite") == "conv" and not (share and share >= args.need_peak):
+            misses.append(f"{where}: {percent(share) or 'nothing'} of the peak, {percent(args.need_peak)} wanted")
+        if args.need_ratio and not (faster and faster >= args.need_ratio):
+            misses.append(f"{where}: ratio {faster or float('nan'):.2f}, {args.need_ratio:.2f} wanted")
+    for miss in misses:
+        print("MISSED", miss, file=sys.stderr)
+    return 1 if misses else 0
+
+
+def show(result: dict, markdown: bool = False, table: Table | None = None) -> None:
+    """Print head, table, what failed, and the summary."""
+    for name, value in result["head"].items():
+        text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        print(f"{'- ' if markdown else ''}{name}: {', '.join(map(str, text)) if isinstance(text, list) else text}")
+    if result["results"]:
+        print()
+        print_table(*(table or times_table(result)), markdown)
+    for row in result["results"]:
+        if row["status"] != "ok":
+            print(f"{row['library']}: {row['layer']} {row['what']} {row['status']}: {row['note']}")
+    for name, hint in result["missing"].items():
+        print(f"not measured: {name}: {hint}")
+    print()
+    print("\n".join(summary(result)))
+    for name, value in result.get("startup", {}).items():
+        print(f"{name}: {value}")
+
+
+def print_table(head: list[str], lines: list[list[str]], markdown: bool) -> None:
+    if markdown:
+        for line in (head, ["---"] * 2 + ["---:"] * (len(head) - 2), *lines):
+            print("| " + " | ".join(line) + " |")
+        return
+    widths = [max(len(line[i]) for line in (head, *lines)) for i in range(len(head))]
+    for line in (head, *lines):
+        cells = [cell.ljust(width) if i < 2 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths))]
+        print("  ".join(cells).rstrip())
+
+
+def milliseconds(row: dict, which: str = "median") -> str:
+    if row.get(which) is None:
+        return row.get("status") or ""
+    return f"{row[which] * 1e3:.4g}"
+
+
+def percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.1%}" if share < 10 else f"{share:.0f}x"
+
+
+def median(pairs: list[tuple[float, str]]) -> float:
+    return statistics.median(value for value, _ in pairs)

@@ -1,0 +1,101 @@
+"""One library in a process of its own: answers JSON lines on stdin with JSON lines on stdout.
+
+python -m benchmarks.worker LIBRARY THREADS ALGORITHM
+
+{"do": "hello"} -> versions · {"do": "prepare", "case", "what", "dtype", "file"} computes once and saves the result ·
+{"do": "time", "seconds"} -> best and median seconds of a run · {"do": "peak", "dtype", "seconds"} -> FLOP/s · {"do": "copy", "size",
+"seconds"} -> bytes/s. A request that fails is answered by {"error": ...}. LIBRARY "definition" is the float64 reference.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import statistics
+import sys
+import time
+
+
+def pin(threads: int) -> None:
+    """Keep this process on its first `threads` CPUs; must come before any library starts its pool."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+
+
+class Session:
+    """The library, and the pass that was prepared last."""
+
+    def __init__(self, library: str, threads: int, algorithm: str) -> None:
+        from . import peers
+
+        self.threads, self.run, self.library = threads, None, None
+        if library != "definition":
+            options = {"algorithm": algorithm} if library == "convkit" else {}
+            self.library = peers.LIBRARIES[library](threads, **options)
+
+    def hello(self) -> dict:
+        facts = {"versions": dict(self.library.versions) if self.library else {}}
+        if "convkit" in sys.modules:
+            from convkit._core import cpu
+
+            facts |= {"isa": cpu.isa(), "compiler": cpu.compiler}
+        return facts
+
+    def prepare(self, case: dict, what: str, dtype: str, file: str) -> dict:
+        import numpy as np
+
+        from . import definition, shapes
+
+        self.run, shape = None, shapes.from_json(case)
+        if self.library is None:
+            np.save(file, definition.define(shape, what, dtype))
+            return {}
+        self.run, to_numpy = getattr(self.library, shape.suite)(shape, what, dtype)
+        np.save(file, to_numpy(self.run()))
+        return {}
+
+    def time(self, seconds: float) -> dict:
+        """At least 3 runs and `seconds` of them, after a tenth of that (at least one run) to warm up."""
+        clock, run, times = time.perf_counter, self.run, []
+        end = clock() + seconds / 10
+        run()
+        while clock() < end:
+            run()
+        end = clock() + seconds
+        while len(times) < 3 or clock() < end:
+            start = clock()
+            run()
+            times.append(clock() - start)
+        return {"best": min(times), "median": statistics.median(times), "runs": len(times)}
+
+    def peak(self, dtype: str, seconds: float) -> dict:
+        from .peak import multiply_add_peak
+
+        return {"rate": multiply_add_peak(self.threads, dtype, seconds)}
+
+    def copy(self, size: int, seconds: float) -> dict:
+        from .peak import copy_bandwidth
+
+        return {"rate": copy_bandwidth(self.threads, size, seconds)}
+
+
+def main() -> None:
+    library, threads, algorithm = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)                                     # whatever a library prints must not look like an answer
+    pin(threads)
+    gc.disable()
+    session = None
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            session = session or Session(library, threads, algorithm)
+            answer = getattr(session, request.pop("do"))(**request)
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {str(error)[:300]}"}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Compiled loops: threads and memory here, registers in csrc. Everything was checked before it gets this far."""

@@ -1,0 +1,44 @@
+# The contract of csrc/convkit.h as Cython sees it, and what the other modules need of cpu.pyx.
+cdef extern from "convkit.h" nogil:
+    ctypedef enum ck_dtype:
+        CK_FLOAT32, CK_FLOAT64
+
+    enum:
+        CK_PROBE_FMAS, CK_MAX_VECS, CK_MAX_ROWS
+
+    ctypedef struct ck_finish:
+        const void *bias
+        Py_ssize_t cols
+        int resume
+        double low
+
+    ctypedef struct ck_lines:
+        const void *const *lines
+        Py_ssize_t first
+        Py_ssize_t step
+
+    ctypedef struct ck_kernels:
+        const char *isa
+        int vector
+        int vecs
+        int rows[5]
+        void (*tile_rows)(int rows, int vecs, Py_ssize_t taps, Py_ssize_t depth, const void *const *a, Py_ssize_t a_step,
+                          const void *b, void *const *c, const ck_finish *finish) noexcept nogil
+        void (*tile_lines)(int rows, Py_ssize_t cols, Py_ssize_t lines, Py_ssize_t pixels, const ck_lines *a,
+                           const ck_lines *b, void *c, Py_ssize_t c_step) noexcept nogil
+        void (*pack_panel)(Py_ssize_t depth, Py_ssize_t cols, Py_ssize_t vecs, const void *w, Py_ssize_t depth_step,
+                           Py_ssize_t col_step, void *panel) noexcept nogil
+        void (*sum_rows)(Py_ssize_t rows, Py_ssize_t cols, const void *x, Py_ssize_t row_step, void *sums) noexcept nogil
+        void (*multiply_add)(Py_ssize_t repeats, void *sink) noexcept nogil
+
+    const char *const ck_isas[]
+    const ck_kernels *ck_find(const char *isa, ck_dtype dtype)
+
+
+ctypedef fused real:
+    float
+    double
+
+
+# The kernels in use, for the element size of `real`: table(sizeof(real)).
+cdef const ck_kernels *table(size_t itemsize) noexcept nogil

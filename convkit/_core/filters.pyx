@@ -1,0 +1,188 @@
+# The gradient of the filters and of the bias, straight from x and dy.
+#
+# A unit is one register tile of dw: a few outputs by one panel of the inputs of one tap. The threads share the units out
+# and each walks over the pixels in chunks that stay in its cache, so every sum has one order, whatever their number.
+from cython.parallel cimport prange, threadid
+from libc.string cimport memcpy, memset
+
+from convkit._core.cpu cimport ck_kernels, ck_lines, real, table
+
+cdef enum:
+    CHUNK = 192                                 # pixels of a chunk, as in plan/conv.py
+
+
+cdef struct Window:                             # one axis of the convolution, a row of `windows`
+    Py_ssize_t size, kernel, stride, dilation, lo, out
+
+
+cdef struct Operand:
+    const char *origin
+    Py_ssize_t stride[4]                        # bytes: n, d, h, w
+
+
+cdef struct Work:                               # what all units share
+    const ck_kernels *k
+    const Window *axes
+    Operand x, dy
+    char *dw
+    Py_ssize_t images, groups, taps, span, depth, outputs, itemsize, pixel
+    Py_ssize_t vecs, panels, height, tiles
+
+
+cdef struct Runs:                               # of one tap in one chunk: whole runs, then single pixels at the border
+    const void *x[CHUNK]
+    const void *dy[CHUNK]
+    Py_ssize_t lines, pixels
+    const void *border_x[CHUNK]
+    const void *border_dy[CHUNK]
+    Py_ssize_t border
+
+
+cdef inline Py_ssize_t clip(Py_ssize_t value, Py_ssize_t lo, Py_ssize_t hi) noexcept nogil:
+    return lo if value < lo else hi if value > hi else value
+
+
+cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    return a // b + (a % b > 0)                 # b > 0; C division rounds towards zero
+
+
+cdef inline const void *border_pixel(const Work *work, const char *line, Py_ssize_t w, char *room) noexcept nogil:
+    """A copy of the merged taps from pixel w on, zeros outside the line."""
+    cdef Py_ssize_t lo = clip(-w, 0, work.span), hi = clip(work.axes[2].size - w, lo, work.span)
+    memset(room, 0, work.span * work.pixel)
+    memcpy(room + lo * work.pixel, line + (w + lo) * work.pixel, (hi - lo) * work.pixel)
+    return room
+
+
+cdef void collect(Runs *runs, const Work *work, Py_ssize_t tap, Py_ssize_t first_line, Py_ssize_t last_line,
+                  Py_ssize_t first_pixel, Py_ssize_t last_pixel, char *patches) noexcept nogil:
+    """The runs of pixels of a chunk that `tap` reads inside the input."""
+    cdef const Window *ad = &work.axes[0]
+    cdef const Window *ah = &work.axes[1]
+    cdef const Window *aw = &work.axes[2]
+    cdef Py_ssize_t columns = aw.kernel // work.span
+    cdef Py_ssize_t td = tap // (ah.kernel * columns), th = tap // columns % ah.kernel, tw = tap % columns
+    cdef Py_ssize_t offset = tw * aw.dilation - aw.lo, line, n, d, h, w
+    cdef Py_ssize_t start = clip(ceil_div(-offset, aw.stride), first_pixel, last_pixel)
+    cdef Py_ssize_t stop = clip(ceil_div(aw.size - work.span - offset + 1, aw.stride), start, last_pixel)
+    cdef const char *x
+    cdef const char *dy
+    runs.lines, runs.pixels, runs.border = 0, stop - start, 0
+    for line in range(first_line, last_line):
+        n = line // (ad.out * ah.out)
+        d = line // ah.out % ad.out * ad.stride + td * ad.dilation - ad.lo
+        h = line % ah.out * ah.stride + th * ah.dilation - ah.lo
+        if <size_t>d >= <size_t>ad.size or <size_t>h >= <size_t>ah.size:
+            continue
+        x = work.x.origin + (n * work.x.stride[0] + d * work.x.stride[1] + h * work.x.stride[2])
+        dy = (work.dy.origin + n * work.dy.stride[0] + line // ah.out % ad.out * work.dy.stride[1]
+              + line % ah.out * work.dy.stride[2])
+        if stop > start:
+            runs.x[runs.lines] = x + (start * aw.stride + offset) * work.x.stride[3]
+            runs.dy[runs.lines] = dy + start * work.dy.stride[3]
+            runs.lines += 1
+        if work.span > 1:
+            w = first_pixel
+            while w < last_pixel:
+                if w == start and stop > start:
+                    w = stop
+                    continue
+                runs.border_x[runs.border] = border_pixel(work, x, w * aw.stride + offset,
+                                                          patches + runs.border * work.span * work.pixel)
+                runs.border_dy[runs.border] = dy + w * work.dy.stride[3]
+                runs.border += 1
+                w += 1
+
+
+cdef inline void unit(const Work *work, Runs *runs, Py_ssize_t group, Py_ssize_t tap, Py_ssize_t panel,
+                      Py_ssize_t tile) noexcept nogil:
+    """Adds a chunk to one tile of dw."""
+    cdef Py_ssize_t start = work.vecs * panel // work.panels * work.k.vector
+    cdef Py_ssize_t cols = min(work.depth * work.span, work.vecs * (panel + 1) // work.panels * work.k.vector) - start
+    cdef Py_ssize_t first = work.outputs * tile // work.tiles, rows = work.outputs * (tile + 1) // work.tiles - first
+    cdef Py_ssize_t output = group * work.outputs + first, line = work.taps * work.span * work.depth
+    cdef ck_lines x, dy
+    cdef void *dw = work.dw + (output * line + tap * work.span * work.depth + start) * work.itemsize
+    dy.first, x.first = output, group * work.depth + start
+    dy.step = work.dy.stride[3] // work.itemsize
+    x.step = work.x.stride[3] // work.itemsize * work.axes[2].stride
+    if runs.lines:
+        dy.lines, x.lines = runs.dy, runs.x
+        work.k.tile_lines(<int>rows, cols, runs.lines, runs.pixels, &dy, &x, dw, line)
+    if runs.border:
+        dy.lines, x.lines = runs.border_dy, runs.border_x
+        work.k.tile_lines(<int>rows, cols, runs.border, 1, &dy, &x, dw, line)
+
+
+cdef void share(const Work *work, Py_ssize_t first_unit, Py_ssize_t last_unit, char *patches) noexcept nogil:
+    """All pixels, for a range of units."""
+    cdef Runs runs
+    cdef Py_ssize_t out = work.axes[2].out, all_lines = work.images * work.axes[0].out * work.axes[1].out
+    cdef Py_ssize_t lines = max(<Py_ssize_t>1, CHUNK // out), pixels = min(out, <Py_ssize_t>CHUNK)
+    cdef Py_ssize_t columns = ceil_div(out, pixels), chunk, line, pixel, u, tap, built
+    for chunk in range(ceil_div(all_lines, lines) * columns):
+        line, pixel, built = chunk // columns * lines, chunk % columns * pixels, -1
+        for u in range(first_unit, last_unit):
+            tap = u // (work.tiles * work.panels) % work.taps
+            if tap != built:
+                collect(&runs, work, tap, line, min(all_lines, line + lines), pixel, min(out, pixel + pixels), patches)
+                built = tap
+            unit(work, &runs, u // (work.tiles * work.panels * work.taps), tap, u // work.tiles % work.panels, u % work.tiles)
+
+
+def grad(const Py_ssize_t[:, ::1] windows, Py_ssize_t groups, Py_ssize_t span, const real[:, :, :, :, :] dy,
+         const real[:, :, :, :, :] x, real[:, :, ::1] dw, real[::1] scratch, int threads):
+    """dw (O, taps, C / groups) += the gradient of the filters; `span` taps of a filter row are read as one.
+
+    `scratch` holds CHUNK * span * C elements a thread where span > 1.
+    """
+    cdef Work work
+    cdef Py_ssize_t i, t, units
+    work.k = table(sizeof(real))
+    work.axes = <const Window *>&windows[0, 0]
+    work.images, work.groups, work.span, work.itemsize = x.shape[0], groups, span, sizeof(real)
+    work.depth, work.outputs, work.taps = dw.shape[2], dw.shape[0] // groups, dw.shape[1] // span
+    work.pixel = work.depth * sizeof(real)
+    work.x.origin, work.dy.origin = <const char *>&x[0, 0, 0, 0, 0], <const char *>&dy[0, 0, 0, 0, 0]
+    for i in range(4):
+        work.x.stride[i], work.dy.stride[i] = x.strides[i], dy.strides[i]
+    work.dw = <char *>&dw[0, 0, 0]
+    work.vecs = (span * work.depth + work.k.vector - 1) // work.k.vector
+    work.panels = (work.vecs + work.k.vecs - 1) // work.k.vecs
+    work.height = work.k.rows[(work.vecs + work.panels - 1) // work.panels]
+    work.tiles = (work.outputs + work.height - 1) // work.height
+    units = groups * work.taps * work.panels * work.tiles
+    threads = <int>min(<Py_ssize_t>threads, units)
+    for t in prange(threads, nogil=True, schedule="static", num_threads=threads):
+        share(&work, units * t // threads, units * (t + 1) // threads,
+              <char *>&scratch[0] + t * CHUNK * span * work.pixel if span > 1 else NULL)
+
+
+def scratch_size(Py_ssize_t depth, Py_ssize_t span, int threads):
+    """Elements of `scratch`."""
+    return threads * CHUNK * span * depth if span > 1 else 1
+
+
+# The gradient of the bias: chunks of fixed size, summed on their own, then one after the other.
+cdef enum:
+    BIAS_CHUNK = 1024                           # pixels
+
+
+def bias_chunks(Py_ssize_t lines, Py_ssize_t out):
+    """Rows of `partial` in `sum_bias`."""
+    return ceil_div(lines, max(<Py_ssize_t>1, BIAS_CHUNK // out)) * ceil_div(out, BIAS_CHUNK)
+
+
+def sum_bias(const real[:, :, :, :, :] dy, real[:, ::1] partial, real[::1] db, int threads):
+    """db (O,) += the sum of dy over all but the channels; `partial` (bias_chunks, O) is zero."""
+    cdef const ck_kernels *k = table(sizeof(real))
+    cdef Py_ssize_t out = dy.shape[3], nd = dy.shape[1], nh = dy.shape[2], all_lines = dy.shape[0] * nd * nh
+    cdef Py_ssize_t lines = max(<Py_ssize_t>1, BIAS_CHUNK // out), columns = ceil_div(out, BIAS_CHUNK)
+    cdef Py_ssize_t t, line, pixel
+    for t in prange(partial.shape[0], nogil=True, schedule="static", num_threads=threads):
+        pixel = t % columns * BIAS_CHUNK
+        for line in range(t // columns * lines, min(all_lines, (t // columns + 1) * lines)):
+            k.sum_rows(min(out - pixel, <Py_ssize_t>BIAS_CHUNK), dy.shape[4],
+                       &dy[line // (nd * nh), line // nh % nd, line % nh, pixel, 0], dy.strides[3] // sizeof(real),
+                       &partial[t, 0])
+    k.sum_rows(partial.shape[0], partial.shape[1], &partial[0, 0], partial.shape[1], &db[0])

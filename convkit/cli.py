@@ -1,0 +1,191 @@
+"""The command line: convkit demo, train, predict, info."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"convkit: error: {message} (see {self.prog} --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What follows the program's name; by default what it was called with.
+
+    Returns
+    -------
+    int
+        0 if all went well, 2 after an error that the caller can mend (one line on the standard error),
+        130 after Ctrl-C.
+
+    Examples
+    --------
+    >>> from convkit.cli import main
+    >>> main(["--version"])  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    SystemExit: 0
+    """
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if given.run is None:
+        parser.print_help()
+        return 0
+    try:
+        given.run(given)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("\nconvkit: stopped", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe left; what is still buffered must not raise again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ValueError, OSError, ImportError, MemoryError) as error:
+        print(f"convkit: error: {_one_line(error)}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return f"not enough memory ({error})" if str(error) else "not enough memory"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="convkit", description="Fast convolution for NumPy. Start with: convkit demo")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
+    _add_demo(commands)
+    _add_train(commands)
+    _add_predict(commands)
+    info = commands.add_parser("info", help="tell what was built, what the CPU offers and what runs")
+    info.set_defaults(run=_info)
+    return parser
+
+
+def _add_demo(commands: argparse._SubParsersAction) -> None:
+    text = "Learn to read handwritten digits that ship with convkit, in seconds, and draw how the network does it."
+    parser = commands.add_parser("demo", help="learn to read handwritten digits, in seconds", description=text)
+    parser.add_argument("--out", metavar="DIR", help="folder to write into, new or empty (runs/digits-DATE-TIME)")
+    _add_training(parser, epochs=30)
+    parser.set_defaults(run=_demo)
+
+
+def _add_train(commands: argparse._SubParsersAction) -> None:
+    text = "Learn to tell apart the images in FOLDER, which holds one subfolder of images (PNG, JPEG, ...) per class."
+    parser = commands.add_parser("train", help="learn from a folder of images", description=text)
+    parser.add_argument("folder", metavar="FOLDER", help="folder with one subfolder of images per class")
+    parser.add_argument("--out", metavar="DIR", help="folder to write into, new or empty (runs/train-DATE-TIME)")
+    parser.add_argument("--size", type=_whole(1, 4096), metavar="N", help="bring images to N x N pixels (own size, up to 64)")
+    colour = parser.add_mutually_exclusive_group()
+    colour.add_argument("--grey", dest="colour", action="store_const", const="grey", help="read images as grey")
+    colour.add_argument("--rgb", dest="colour", action="store_const", const="rgb", help="read images as RGB (grey if all are)")
+    _add_training(parser, epochs=30)
+    parser.add_argument("--batch-size", type=_whole(1, 1 << 20), default=32, metavar="N", help="images per step (32)")
+    parser.add_argument("--learning-rate", type=_positive, default=2e-3, metavar="R", help="learning rate at the start (0.002)")
+    parser.add_argument("--validation", type=_share, default=0.2, metavar="S", help="share of each class to hold out (0.2)")
+    parser.set_defaults(run=_train)
+
+
+def _add_predict(commands: argparse._SubParsersAction) -> None:
+    text = "Name the class of images by a model that convkit demo or convkit train wrote."
+    parser = commands.add_parser("predict", help="name the class of images", description=text)
+    parser.add_argument("model", metavar="MODEL", help="model.safetensors with its classes.json beside it, or their folder")
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help="image files (PNG, JPEG, ...)")
+    parser.add_argument("--invert", action="store_true", help="exchange dark and bright: for dark ink on light paper")
+    parser.add_argument("--json", action="store_true", help="print JSON with the probabilities of all classes")
+    parser.set_defaults(run=_predict)
+
+
+def _add_training(parser: argparse.ArgumentParser, epochs: int) -> None:
+    parser.add_argument(
+        "--epochs", type=_whole(1, 1 << 20), default=epochs, metavar="N", help=f"times through the images ({epochs})"
+    )
+    parser.add_argument("--seed", type=_whole(0, 1 << 63), default=0, metavar="N", help="choose all random numbers (0)")
+    parser.add_argument("--threads", type=_whole(1, 1 << 20), metavar="N", help="threads to compute with (all cores)")
+
+
+def _demo(given: argparse.Namespace) -> None:
+    from convkit.apps.demo import demo
+
+    demo(out=given.out, epochs=given.epochs, seed=given.seed, threads=given.threads)
+
+
+def _train(given: argparse.Namespace) -> None:
+    from convkit.apps.train import train
+
+    how = {key: value for key, value in vars(given).items() if key not in ("run", "folder")}
+    train(given.folder, **how)
+
+
+def _predict(given: argparse.Namespace) -> None:
+    from convkit.apps.predict import as_json, as_table, predict
+
+    classes, probabilities = predict(given.model, given.images, invert=given.invert)
+    print((as_json if given.json else as_table)(given.images, classes, probabilities))
+
+
+def _info(given: argparse.Namespace) -> None:
+    import convkit
+
+    convkit.show_config()
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from convkit._version import __version__
+
+        parser.exit(0, f"convkit {__version__}\n")
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    """An argparse type: a whole number within bounds."""
+
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"wanted a whole number, got {text!r}") from None
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"wanted {least} to {most}, got {value}")
+        return value
+
+    return convert
+
+
+def _positive(text: str) -> float:
+    value = _number(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"wanted a number over 0, got {text}")
+    return value
+
+
+def _share(text: str) -> float:
+    value = _number(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"wanted a share over 0 and under 1, got {text}")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"wanted a number, got {text!r}") from None

@@ -1,0 +1,184 @@
+"""Convolution layers of 1, 2 and 3 dimensions: one implementation, which Dense shares."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from convkit import ops
+from convkit.layers.base import Backward, Layer, Shape, positive
+from convkit.plan.geometry import sizes
+
+__all__ = ["Conv1D", "Conv2D", "Conv3D"]
+
+
+class Filters(Layer):
+    """What layers with filters share: the packed filters, the bias, the fused activation and the gradients."""
+
+    def __init__(self, bias: bool, activation: str | None) -> None:
+        super().__init__()
+        name = type(self).__name__
+        if not isinstance(bias, (bool, np.bool_)):
+            raise TypeError(f"{name}: bias must be True or False, got {bias!r}")
+        if activation not in (None, "relu"):
+            raise ValueError(f'{name}: activation must be None or "relu", got {activation!r}')
+        self.bias, self.activation = bool(bias), activation
+        self.how: dict[str, Any] = {}  # arguments of the convolution
+        self._packed: tuple[int, Any] | None = None  # version of the weights, packed filters
+
+    def _with_bias(self, w_shape: Shape) -> dict[str, Shape]:
+        return {"w": w_shape, "b": w_shape[:1]} if self.bias else {"w": w_shape}
+
+    def _filters(self) -> np.ndarray:
+        return self.params["w"].value
+
+    def packed(self) -> Any:
+        """The filters as the engine wants them, packed anew only if the weights changed."""
+        version = self.params["w"].version
+        if self._packed is None or self._packed[0] != version:
+            self._packed = version, ops.pack_filters(self._filters(), groups=self.how.get("groups", 1))
+        return self._packed[1]
+
+    def build(self, *args: Any, **how: Any) -> Shape:
+        """As `Layer.build`."""
+        self._packed = None
+        return super().build(*args, **how)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_packed": None}  # cheap to make again, and bound to this machine's ISA
+
+    def _run(self, op: Callable, grad: Callable, x: np.ndarray, training: bool) -> tuple[np.ndarray, Backward | None]:
+        b = self.params["b"].value if self.bias else None
+        y = op(x, self.packed(), b, activation=self.activation, **self.how)
+
+        def backward(dy: np.ndarray, needs_input: bool) -> np.ndarray | None:
+            if self.activation == "relu":
+                dy = ops.relu_grad(dy, y)
+            needs = (("x",) if needs_input else ()) + tuple(self.params)
+            dx, *grads = grad(dy, x, self._filters(), needs=needs, **self.how)
+            for param, d in zip(self.params.values(), grads, strict=False):
+                param.grad += d.reshape(param.grad.shape)
+            return dx
+
+        return y, backward if training else None
+
+
+class _Conv(Filters):
+    """Convolution (cross-correlation) of any rank, ``y = conv(x, w) + b``, channels last.
+
+    Parameters
+    ----------
+    out_channels : int
+    kernel_size : int or tuple of int
+    stride, dilation : int or tuple of int, default 1
+    padding : int, tuple, pairs ``((lo, hi), ...)``, "valid", "same" or "full", default 0
+    groups : int, default 1
+        Must divide the input and output channels.
+    bias : bool, default True
+    activation : None or "relu"
+        Applied while the result is still in registers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not one of the above, or at build if the input does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convkit.layers import Conv1D, Conv2D
+    >>> layer = Conv2D(8, 3, padding="same")
+    >>> layer.build((28, 28, 1), np.random.default_rng(0))
+    (28, 28, 8)
+    >>> layer.params["w"].value.shape
+    (8, 3, 3, 1)
+    >>> Conv1D(8, 3).output_shape((100, 2))
+    (98, 8)
+    """
+
+    rank = 0
+    _op: Callable
+    _grad: Callable
+
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Any,
+        *,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        activation: str | None = None,
+    ) -> None:
+        super().__init__(bias, activation)
+        name = type(self).__name__
+        self.out_channels = positive(out_channels, name, "out_channels")
+        self.kernel_size = sizes(kernel_size, self.rank, name, "kernel_size")
+        self.how = {
+            "stride": sizes(stride, self.rank, name, "stride"),
+            "padding": frozen(padding),
+            "dilation": sizes(dilation, self.rank, name, "dilation"),
+            "groups": positive(groups, name, "groups"),
+        }
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if len(input_shape) != self.rank + 1:
+            axes = ("length", "height, width", "depth, height, width")[self.rank - 1]
+            raise ValueError(f"{type(self).__name__}: the input must be ({axes}, channels), got {input_shape}")
+        groups, channels = self.how["groups"], input_shape[-1]
+        if channels % groups:
+            raise ValueError(f"{type(self).__name__}: groups={groups} must divide the {channels} input channels")
+        w_shape = self.param_shapes(input_shape)["w"]
+        return tuple(ops.conv_output_shape((1, *input_shape), w_shape, **self.how)[1:])
+
+    def param_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        return self._with_bias((self.out_channels, *self.kernel_size, input_shape[-1] // self.how["groups"]))
+
+    def multiply_adds(self, input_shape: Shape) -> int:
+        return math.prod(self.output_shape(input_shape)[:-1]) * math.prod(self.param_shapes(input_shape)["w"])
+
+    @property
+    def receptive_field(self) -> tuple[tuple[int, int, int], ...]:
+        return tuple(zip(self.kernel_size, self.how["stride"], self.how["dilation"], strict=True))
+
+    def config(self) -> dict[str, Any]:
+        start = {"out_channels": self.out_channels, "kernel_size": self.kernel_size}
+        return plain({**start, **self.how, "bias": self.bias, "activation": self.activation})
+
+    def _forward(self, x: np.ndarray, training: bool) -> tuple[np.ndarray, Backward | None]:
+        return self._run(type(self)._op, type(self)._grad, x, training)
+
+
+class Conv1D(_Conv):
+    __doc__ = _Conv.__doc__.replace("of any rank", "of sequences (N, L, C)")
+    rank, _op, _grad = 1, ops.conv1d, ops.conv1d_grad
+
+
+class Conv2D(_Conv):
+    __doc__ = _Conv.__doc__.replace("of any rank", "of images (N, H, W, C)")
+    rank, _op, _grad = 2, ops.conv2d, ops.conv2d_grad
+
+
+class Conv3D(_Conv):
+    __doc__ = _Conv.__doc__.replace("of any rank", "of volumes (N, D, H, W, C)")
+    rank, _op, _grad = 3, ops.conv3d, ops.conv3d_grad
+
+
+def frozen(value: Any) -> Any:
+    """Lists, which is what JSON has, as tuples."""
+    return tuple(map(frozen, value)) if isinstance(value, (tuple, list)) else value
+
+
+def plain(value: Any) -> Any:
+    """What JSON can hold: tuples as lists, NumPy's integers as int."""
+    if isinstance(value, dict):
+        return {key: plain(v) for key, v in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [plain(v) for v in value]
+    return value if isinstance(value, (str, bool, float, type(None))) else operator.index(value)

@@ -1,0 +1,27 @@
+"""The functional face: each op checks, plans, allocates and runs."""
+
+from convkit.ops.act import log_softmax, log_softmax_grad, relu, relu_grad, softmax, softmax_grad
+from convkit.ops.conv import conv1d, conv2d, conv3d, conv_output_shape
+from convkit.ops.conv_grad import conv1d_grad, conv2d_grad, conv3d_grad
+from convkit.ops.explain import Explanation, explain
+from convkit.ops.filters import PackedFilters, pack_filters
+
+__all__ = [
+    "Explanation",
+    "PackedFilters",
+    "conv1d",
+    "conv1d_grad",
+    "conv2d",
+    "conv2d_grad",
+    "conv3d",
+    "conv3d_grad",
+    "conv_output_shape",
+    "explain",
+    "log_softmax",
+    "log_softmax_grad",
+    "pack_filters",
+    "relu",
+    "relu_grad",
+    "softmax",
+    "softmax_grad",
+]

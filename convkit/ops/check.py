@@ -1,0 +1,174 @@
+"""Errors about arrays, and the arrays themselves: one clear message before any work, then nothing can fail.
+
+Inside, every array is channels last; `layout` only says how the caller's axes are named.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from convkit.plan import geometry
+
+LAYOUTS = {1: ("NLC", "NCL"), 2: ("NHWC", "NCHW"), 3: ("NDHWC", "NCDHW")}
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+ALIGNMENT = 64                                          # bytes; NumPy promises 16
+
+
+def channels_first(layout, rank: int, op: str) -> bool:
+    """Whether `layout` names the channels before the spatial axes."""
+    last, first = LAYOUTS[rank]
+    if layout is None:
+        return False
+    if not isinstance(layout, str):
+        raise TypeError(f"{op}: layout must be {last!r} or {first!r}, got {layout!r}")
+    if layout not in (last, first):
+        raise ValueError(f"{op}: layout must be {last!r} or {first!r}, got {layout!r}")
+    return layout == first
+
+
+def choice(value, allowed, op: str, name: str):
+    """`value` if it is one of `allowed`."""
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{op}: {name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+    if value not in allowed:
+        raise ValueError(f"{op}: {name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+    return value
+
+
+def array(value, op: str, name: str, dtypes=FLOATS) -> np.ndarray:
+    """`value` as a plain, native, aligned array of one of `dtypes`; no number is changed on the way."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{op}: {name} is a masked array; masked arrays are not supported; use .filled()")
+    x = value if type(value) is np.ndarray else as_array(value, op, name)
+    if x.dtype in dtypes and x.flags.aligned:           # a byte-swapped dtype is not `in`
+        return x
+    native = x.dtype.newbyteorder("=")
+    if native not in dtypes:
+        raise TypeError(f"{op}: {name} must be {wanted(dtypes)}, got {x.dtype}{hint(x.dtype, dtypes)}")
+    return np.require(x, native, "A")
+
+
+def as_array(value, op: str, name: str) -> np.ndarray:
+    try:
+        x = np.asarray(value)
+    except ValueError as error:                         # ragged nesting
+        raise ValueError(f"{op}: {name} is not an array: {error}") from None
+    if x.dtype == object:
+        raise TypeError(f"{op}: {name} must be an array of numbers, got {type(value).__name__}")
+    return x.view(np.ndarray)
+
+
+def wanted(dtypes) -> str:
+    return "float32 or float64" if tuple(dtypes) == FLOATS else ", ".join(str(dtype) for dtype in dtypes)
+
+
+def hint(dtype: np.dtype, dtypes) -> str:
+    """The cast to write, where a cast to float32 keeps the sense."""
+    return f"; write .astype(np.float32)" if dtype.kind in "biuf" and FLOATS[0] in dtypes else ""
+
+
+def same_dtype(op: str, **arrays: np.ndarray | None) -> None:
+    """Refuses to mix precisions: that would be a hidden copy."""
+    given = [(name, x) for name, x in arrays.items() if x is not None]
+    (first, x), others = given[0], given[1:]
+    for name, other in others:
+        if other.dtype != x.dtype:
+            raise TypeError(f"{op}: {first} and {name} must have the same dtype, got {x.dtype} and {other.dtype}")
+
+
+def images(x: np.ndarray, rank: int, first: bool, op: str, name: str = "x") -> np.ndarray:
+    """A view of a batch of images with the channels last."""
+    if x.ndim != rank + 2:
+        raise ValueError(f"{op}: {name} must be {rank + 2}-D {axes_text(LAYOUTS[rank][first])}, got {x.ndim}-D {x.shape}")
+    return np.moveaxis(x, 1, -1) if first else x
+
+
+def named(shape, first: bool) -> tuple[int, ...]:
+    """A channels-last shape in the caller's order of axes."""
+    return (shape[0], shape[-1], *shape[1:-1]) if first else tuple(shape)
+
+
+def shapes(x_shape, w_shape, layout, op: str) -> tuple[int, bool, tuple[int, ...], tuple[int, ...]]:
+    """Rank, whether channels come first, and both shapes channels last, of a convolution that is only named by shapes."""
+    x_shape, w_shape = shape_of(x_shape, op, "x_shape"), shape_of(w_shape, op, "w_shape")
+    rank = len(x_shape) - 2
+    if rank not in LAYOUTS:
+        raise ValueError(f"{op}: x_shape must have 3 to 5 sizes, got {x_shape}")
+    if len(w_shape) != rank + 2:
+        raise ValueError(f"{op}: w_shape must have {rank + 2} sizes like x_shape, got {w_shape}")
+    first = channels_first(layout, rank, op)
+    if first:
+        x_shape, w_shape = ((s[0], *s[2:], s[1]) for s in (x_shape, w_shape))
+    return rank, first, x_shape, w_shape
+
+
+def shape_of(shape, op: str, name: str) -> tuple[int, ...]:
+    if not hasattr(shape, "__len__") or isinstance(shape, str):
+        raise TypeError(f"{op}: {name} must be a sequence of ints, got {shape!r}")
+    return geometry.sizes(shape, len(shape), op, name, least=0)
+
+
+def bias(b, outputs: int, op: str) -> np.ndarray:
+    b = array(b, op, "b")
+    if b.shape != (outputs,):
+        raise ValueError(f"{op}: bias must have shape ({outputs},), got {b.shape}")
+    return np.ascontiguousarray(b)
+
+
+def axes_text(layout: str) -> str:
+    return "(" + ", ".join(layout) + ")"
+
+
+def lifted(x: np.ndarray) -> np.ndarray:
+    """A view of channels-last (N, ..., C) as (N, D, H, W, C)."""
+    return x[(slice(None), *(None,) * (5 - x.ndim))]
+
+
+def readable(x: np.ndarray) -> np.ndarray:
+    """`x` (5-D) itself if neighbouring channels are neighbours in memory, else a copy for which they are."""
+    if x.shape[-1] <= 1 or x.strides[-1] == x.itemsize:
+        return x
+    return np.ascontiguousarray(x)
+
+
+def empty(shape, dtype, op: str, zeros: bool = False) -> np.ndarray:
+    """A new array that starts on a cache line."""
+    dtype = np.dtype(dtype)
+    geometry.check_bytes(shape, dtype.itemsize, op)
+    count = int(np.prod(shape, dtype=object))
+    spare = ALIGNMENT // dtype.itemsize
+    buffer = (np.zeros if zeros else np.empty)(count + spare, dtype)
+    start = -buffer.ctypes.data % ALIGNMENT // dtype.itemsize
+    return buffer[start : start + count].reshape(shape)
+
+
+def output(out, shape, dtype, first: bool, inputs, op: str) -> np.ndarray | None:
+    """`out` as a channels-last view that may be written at once, or None where a new array must be made and copied.
+
+    Raises if `out` cannot hold the result. `shape` is channels last.
+    """
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"{op}: out must be a numpy array, got {type(out).__name__}")
+    rank = len(shape) - 2
+    expected = named(shape, first)
+    if out.dtype != dtype:
+        raise TypeError(f"{op}: out must have dtype {dtype}, got {out.dtype}")
+    if out.shape != expected:
+        raise ValueError(f"{op}: out must have shape {expected}, got {out.shape}")
+    if not out.flags.writeable:
+        raise ValueError(f"{op}: out is read-only")
+    if out.size > 1 and overlaps_itself(out):
+        raise ValueError(f"{op}: out overlaps itself (strides {out.strides})")
+    y = images(out.view(np.ndarray), rank, first, op, "out")
+    direct = out.flags.aligned and (y.shape[-1] <= 1 or y.strides[-1] == y.itemsize)
+    return y if direct and not any(np.may_share_memory(y, x) for x in inputs if x is not None) else None
+
+
+def overlaps_itself(x: np.ndarray) -> bool:
+    """Whether two elements of `x` share memory: exact for arrays made by slicing and transposing."""
+    reach = x.itemsize
+    for stride, size in sorted((abs(stride), size) for stride, size in zip(x.strides, x.shape, strict=True) if size > 1):
+        if stride < reach:
+            return True
+        reach = stride * (size - 1) + reach
+    return False

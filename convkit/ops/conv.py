@@ -1,0 +1,296 @@
+"""Convolution on plain arrays, for 1, 2 and 3 spatial axes: check, plan, allocate, run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convkit._core import cpu
+from convkit.ops import check, direct
+from convkit.ops.filters import PackedFilters
+from convkit.plan import conv as plan
+from convkit.plan import geometry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+
+    Size = int | Sequence[int]
+    Padding = str | int | Sequence[int] | Sequence[Sequence[int]]
+
+ACTIVATIONS = {None: -np.inf, "relu": 0.0}              # the smallest output of each
+ALGORITHMS = ("auto", "direct")
+SERIAL_FLOP = 1 << 20                                   # less than about 8 us: not worth waking another thread
+
+
+def workers(threads, flop: int) -> int:
+    count = cpu.thread_count(threads)[0]
+    return count if flop > SERIAL_FLOP else 1
+
+
+def planned(op: str, x_shape, w_shape, stride=1, padding=0, dilation=1, groups=1) -> plan.Conv:
+    """The checked convolution of channels-last shapes."""
+    rank = len(x_shape) - 2
+    return plan.conv(
+        tuple(x_shape),
+        tuple(w_shape),
+        geometry.sizes(stride, rank, op, "stride"),
+        geometry.padding_of(padding, rank, op),
+        geometry.sizes(dilation, rank, op, "dilation"),
+        geometry.integer(groups, op, "groups"),
+        op,
+    )
+
+
+def packed_or_plain(w, rank: int, first: bool, groups, op: str) -> PackedFilters:
+    """`w` as filters that know their packed form; plain ones forget it after the call."""
+    if isinstance(w, PackedFilters):
+        if w.rank != rank:
+            raise ValueError(f"{op}: w must be packed from {rank + 2}-D filters, got {w.rank + 2}-D")
+        if w.groups != groups:
+            raise ValueError(f"{op}: w was packed for groups={w.groups}, got groups={groups}")
+        return w
+    w = check.images(check.array(w, op, "w"), rank, first, op, "w")
+    return PackedFilters(w, groups)
+
+
+def _conv(op, rank, x, w, b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads):
+    first = check.channels_first(layout, rank, op)
+    check.choice(activation, tuple(ACTIVATIONS), op, "activation")
+    check.choice(algorithm, ALGORITHMS, op, "algorithm")
+    x = check.images(check.array(x, op, "x"), rank, first, op)
+    packed = packed_or_plain(w, rank, first, groups, op)
+    conv = planned(op, x.shape, packed.w.shape, stride, padding, dilation, groups)
+    b = None if b is None else check.bias(b, conv.outputs, op)
+    check.same_dtype(op, x=x, w=packed.w, b=b)
+    threads = workers(threads, conv.flop)
+    if out is None:
+        y = check.empty(conv.out_shape, x.dtype, op)
+    else:
+        y = check.output(out, conv.out_shape, x.dtype, first, (x, packed.w, b), op)
+    target = check.empty(conv.out_shape, x.dtype, op) if y is None else y
+    if target.size:
+        direct.run(conv.output_pass, x, packed, b, target, ACTIVATIONS[activation], threads)
+    if out is None:
+        return np.moveaxis(target, -1, 1) if first else target
+    if y is None:
+        out[...] = np.moveaxis(target, -1, 1) if first else target
+    return out
+
+
+def conv1d(
+    x: ArrayLike,
+    w: ArrayLike | PackedFilters,
+    b: ArrayLike | None = None,
+    *,
+    stride: Size = 1,
+    padding: Padding = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+    layout: str = "NLC",
+    activation: str | None = None,
+    algorithm: str = "auto",
+    out: np.ndarray | None = None,
+    threads: int | None = None,
+) -> np.ndarray:
+    """1-D cross-correlation of a batch with filters: `conv2d` with one spatial axis.
+
+    Parameters
+    ----------
+    x : array_like of shape (N, L, C)
+        float32 or float64; channels second for a channels-first `layout`.
+    w : array_like of shape (O, K, C / groups), or PackedFilters
+        Filters; the input channels second for a channels-first `layout`.
+    b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads
+        As for `conv2d`, for one axis; padding may also be "causal" (all of it before the start).
+
+    Returns
+    -------
+    ndarray
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        As `conv2d`.
+
+    Examples
+    --------
+    >>> import convkit, numpy as np
+    >>> signal = np.array([1, 2, 4, 8], np.float32).reshape(1, 4, 1)
+    >>> difference = np.array([-1, 1], np.float32).reshape(1, 2, 1)
+    >>> convkit.conv1d(signal, difference).ravel()
+    array([1., 2., 4.], dtype=float32)
+    """
+    return _conv("conv1d", 1, x, w, b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads)
+
+
+def conv2d(
+    x: ArrayLike,
+    w: ArrayLike | PackedFilters,
+    b: ArrayLike | None = None,
+    *,
+    stride: Size = 1,
+    padding: Padding = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+    layout: str = "NHWC",
+    activation: str | None = None,
+    algorithm: str = "auto",
+    out: np.ndarray | None = None,
+    threads: int | None = None,
+) -> np.ndarray:
+    """2-D cross-correlation of a batch of images with filters, as in every neural-net library.
+
+    y[n, i, j, o] = b[o] + sum over k, l, c of x[n, i*s + k*d - p, j*s + l*d - p, c] * w[o, k, l, c]
+
+    with stride s, dilation d, padding p, and zeros outside of x; for groups > 1, c runs over the channels of o's group.
+    Each output is summed in one order (k, l, c), so the bits depend neither on the threads nor on the batch around it.
+
+    Parameters
+    ----------
+    x : array_like of shape (N, H, W, C)
+        float32 or float64, of any strides; (N, C, H, W) for layout "NCHW".
+    w : array_like of shape (O, KH, KW, C / groups), or PackedFilters
+        Filters; (O, C / groups, KH, KW) for layout "NCHW". `pack_filters` saves packing them in each call.
+    b : array_like of shape (O,), optional
+        Bias.
+    stride, dilation : int or 2 ints
+        Pixels between windows, and between the taps of a window; at least 1.
+    padding : int, 2 ints, 2 pairs (lo, hi), or "valid", "same", "full"
+        Zeros around x, in pixels. "same" gives ceil(size / stride) outputs and pads more at the end.
+    groups : int
+        Divides C and O; group g of the outputs sees group g of the inputs.
+    layout : "NHWC" or "NCHW"
+        Names of the caller's axes. Memory is channels last: an NCHW-shaped array whose channels are neighbours in memory,
+        as the result of an NCHW call is, is read where it lies; any other one is converted once.
+    activation : None or "relu"
+        Applied to the result before it is stored.
+    algorithm : "auto" or "direct"
+        "auto" is the fastest one that is right for the shape.
+    out : ndarray, optional
+        Array for the result, of its shape and dtype and any strides, returned; may overlap the inputs.
+    threads : int, optional
+        Most threads to use; see `convkit.threads`.
+
+    Returns
+    -------
+    ndarray of shape (N, OH, OW, O)
+        OH = floor((H + lo + hi - dilation * (KH - 1) - 1) / stride) + 1; an NCHW-shaped view for layout "NCHW".
+
+    Raises
+    ------
+    TypeError
+        A dtype other than float32 and float64 or mixed ones, a masked or sparse array, a size that is not an int.
+    ValueError
+        Shapes that do not fit, a stride or dilation below 1, a kernel larger than the padded input.
+    MemoryError
+        No room for the result. Errors come before any work: `out` is untouched.
+
+    See Also
+    --------
+    conv2d_grad, conv_output_shape, pack_filters, explain
+
+    Notes
+    -----
+    Dumoulin and Visin, "A guide to convolution arithmetic for deep learning" (2016), draws what the arguments mean.
+
+    Examples
+    --------
+    >>> import convkit, numpy as np
+    >>> image = np.arange(9, dtype=np.float32).reshape(1, 3, 3, 1)
+    >>> blur = np.ones((1, 3, 3, 1), np.float32)
+    >>> convkit.conv2d(image, blur, padding="same")[0, :, :, 0]
+    array([[ 8., 15., 12.],
+           [21., 36., 27.],
+           [20., 33., 24.]], dtype=float32)
+    """
+    return _conv("conv2d", 2, x, w, b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads)
+
+
+def conv3d(
+    x: ArrayLike,
+    w: ArrayLike | PackedFilters,
+    b: ArrayLike | None = None,
+    *,
+    stride: Size = 1,
+    padding: Padding = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+    layout: str = "NDHWC",
+    activation: str | None = None,
+    algorithm: str = "auto",
+    out: np.ndarray | None = None,
+    threads: int | None = None,
+) -> np.ndarray:
+    """3-D cross-correlation of a batch with filters: `conv2d` with three spatial axes.
+
+    Parameters
+    ----------
+    x : array_like of shape (N, D, H, W, C)
+        float32 or float64; channels second for a channels-first `layout`.
+    w : array_like of shape (O, KD, KH, KW, C / groups), or PackedFilters
+        Filters; the input channels second for a channels-first `layout`.
+    b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads
+        As for `conv2d`, for three axes.
+
+    Returns
+    -------
+    ndarray
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        As `conv2d`.
+
+    Examples
+    --------
+    >>> import convkit, numpy as np
+    >>> volume = np.ones((1, 4, 4, 4, 2), np.float32)
+    >>> convkit.conv3d(volume, np.ones((5, 3, 3, 3, 2), np.float32), padding=1).shape
+    (1, 4, 4, 4, 5)
+    """
+    return _conv("conv3d", 3, x, w, b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads)
+
+
+def conv_output_shape(
+    x_shape: Sequence[int],
+    w_shape: Sequence[int],
+    *,
+    stride: Size = 1,
+    padding: Padding = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+    layout: str | None = None,
+) -> tuple[int, ...]:
+    """Shape of a convolution's result, from the shapes alone.
+
+    Along each spatial axis: floor((size + lo + hi - dilation * (kernel - 1) - 1) / stride) + 1.
+
+    Parameters
+    ----------
+    x_shape, w_shape : sequence of ints
+        As `conv1d`, `conv2d` or `conv3d` would be given, channels last unless `layout` says otherwise.
+    stride, padding, dilation, groups, layout
+        As for `conv2d`.
+
+    Returns
+    -------
+    tuple of ints
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the convolution itself.
+
+    Examples
+    --------
+    >>> import convkit
+    >>> convkit.conv_output_shape((8, 224, 224, 3), (64, 7, 7, 3), stride=2, padding=3)
+    (8, 112, 112, 64)
+    """
+    op = "conv_output_shape"
+    rank, first, x_shape, w_shape = check.shapes(x_shape, w_shape, layout, op)
+    conv = planned(op, x_shape, w_shape, stride, padding, dilation, groups)
+    return check.named(conv.out_shape, first)

@@ -1,0 +1,193 @@
+"""The gradients of convolution on plain arrays; they share `ops/conv.py`'s checks and plan."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convkit.ops import check, direct
+from convkit.ops.conv import ALGORITHMS, packed_or_plain, planned, workers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+
+    from convkit.ops.conv import Padding, Size
+    from convkit.ops.filters import PackedFilters
+
+NEEDS = ("x", "w", "b")
+
+
+def _conv_grad(op, rank, dy, x, w, stride, padding, dilation, groups, layout, needs, algorithm, threads):
+    first = check.channels_first(layout, rank, op)
+    check.choice(algorithm, ALGORITHMS, op, "algorithm")
+    needs = _needs(needs, op)
+    x = check.images(check.array(x, op, "x"), rank, first, op)
+    dy = check.images(check.array(dy, op, "dy"), rank, first, op, "dy")
+    packed = packed_or_plain(w, rank, first, groups, op)
+    conv = planned(op, x.shape, packed.w.shape, stride, padding, dilation, groups)
+    check.same_dtype(op, dy=dy, x=x, w=packed.w)
+    if dy.shape != conv.out_shape:
+        named = check.named(conv.out_shape, first), check.named(dy.shape, first)
+        raise ValueError(f"{op}: dy must have the shape of the output {named[0]}, got {named[1]}")
+    threads = workers(threads, conv.flop)
+    dx = direct.grad_input(conv, dy, packed, threads, op) if "x" in needs else None
+    dw = direct.grad_filters(conv, dy, x, threads, op) if "w" in needs else None
+    db = direct.grad_bias(dy, threads) if "b" in needs else None
+    if first:
+        dx, dw = (None if d is None else np.moveaxis(d, -1, 1) for d in (dx, dw))
+    return dx, dw, db
+
+
+def _needs(needs, op: str) -> tuple[str, ...]:
+    if isinstance(needs, str) or not all(isinstance(item, str) for item in needs):
+        raise TypeError(f"{op}: needs must be a tuple of 'x', 'w', 'b', got {needs!r}")
+    for item in needs:
+        check.choice(item, NEEDS, op, "needs")
+    return tuple(needs)
+
+
+def conv1d_grad(
+    dy: ArrayLike,
+    x: ArrayLike,
+    w: ArrayLike | PackedFilters,
+    *,
+    stride: Size = 1,
+    padding: Padding = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+    layout: str = "NLC",
+    needs: Sequence[str] = NEEDS,
+    algorithm: str = "auto",
+    threads: int | None = None,
+) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
+    """Gradients of `conv1d`; see `conv2d_grad`.
+
+    Parameters
+    ----------
+    dy, x, w : array_like
+        Gradient by the output of ``conv1d(x, w, ...)``, and the arguments of that call.
+    stride, padding, dilation, groups, layout, needs, algorithm, threads
+        As for `conv2d_grad`.
+
+    Returns
+    -------
+    dx, dw, db : ndarray or None
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        As `conv2d_grad`.
+
+    Examples
+    --------
+    >>> import convkit, numpy as np
+    >>> x, w = np.ones((1, 4, 1), np.float32), np.ones((1, 2, 1), np.float32)
+    >>> dx, dw, db = convkit.conv1d_grad(np.ones((1, 3, 1), np.float32), x, w)
+    >>> dx.ravel(), dw.ravel(), db
+    (array([1., 2., 2., 1.], dtype=float32), array([3., 3.], dtype=float32), array([3.], dtype=float32))
+    """
+    return _conv_grad("conv1d_grad", 1, dy, x, w, stride, padding, dilation, groups, layout, needs, algorithm, threads)
+
+
+def conv2d_grad(
+    dy: ArrayLike,
+    x: ArrayLike,
+    w: ArrayLike | PackedFilters,
+    *,
+    stride: Size = 1,
+    padding: Padding = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+    layout: str = "NHWC",
+    needs: Sequence[str] = NEEDS,
+    algorithm: str = "auto",
+    threads: int | None = None,
+) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
+    """Gradients of `conv2d`: what a change of x, w and b does to a loss whose gradient by the output is dy.
+
+    dx[n, h, w, c] = sum over the outputs that read that pixel of dy * w, and likewise dw of dy * x, db of dy: the adjoint
+    of the convolution, <conv2d(x, w), dy> = <x, dx> = <w, dw>.
+
+    Parameters
+    ----------
+    dy : array_like of shape (N, OH, OW, O)
+        Gradient by the output of ``conv2d(x, w, ...)``. Where the convolution applied an activation, dy is the gradient
+        before it.
+    x, w : array_like
+        The arguments of that call; `w` may be packed.
+    stride, padding, dilation, groups, layout, algorithm, threads
+        As in that call.
+    needs : sequence of "x", "w", "b"
+        The gradients to compute.
+
+    Returns
+    -------
+    dx, dw, db : ndarray or None
+        In the shapes of x, w and b; None for what was not asked.
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        As `conv2d`, and for a dy that has not the shape of the output.
+
+    Examples
+    --------
+    >>> import convkit, numpy as np
+    >>> x, w = np.ones((1, 4, 4, 2), np.float32), np.ones((3, 3, 3, 2), np.float32)
+    >>> dy = np.ones((1, 2, 2, 3), np.float32)
+    >>> dx, dw, db = convkit.conv2d_grad(dy, x, w)
+    >>> dx[0, :, :, 0]
+    array([[ 3.,  6.,  6.,  3.],
+           [ 6., 12., 12.,  6.],
+           [ 6., 12., 12.,  6.],
+           [ 3.,  6.,  6.,  3.]], dtype=float32)
+    >>> convkit.conv2d_grad(dy, x, w, needs=("b",))
+    (None, None, array([4., 4., 4.], dtype=float32))
+    """
+    return _conv_grad("conv2d_grad", 2, dy, x, w, stride, padding, dilation, groups, layout, needs, algorithm, threads)
+
+
+def conv3d_grad(
+    dy: ArrayLike,
+    x: ArrayLike,
+    w: ArrayLike | PackedFilters,
+    *,
+    stride: Size = 1,
+    padding: Padding = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+    layout: str = "NDHWC",
+    needs: Sequence[str] = NEEDS,
+    algorithm: str = "auto",
+    threads: int | None = None,
+) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
+    """Gradients of `conv3d`; see `conv2d_grad`.
+
+    Parameters
+    ----------
+    dy, x, w : array_like
+        Gradient by the output of ``conv3d(x, w, ...)``, and the arguments of that call.
+    stride, padding, dilation, groups, layout, needs, algorithm, threads
+        As for `conv2d_grad`.
+
+    Returns
+    -------
+    dx, dw, db : ndarray or None
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        As `conv2d_grad`.
+
+    Examples
+    --------
+    >>> import convkit, numpy as np
+    >>> x, w = np.ones((1, 3, 3, 3, 1)), np.ones((1, 3, 3, 3, 1))
+    >>> dx, dw, db = convkit.conv3d_grad(np.full((1, 1, 1, 1, 1), 2.0), x, w)
+    >>> float(dx.sum()), float(dw.sum()), float(db[0])
+    (54.0, 54.0, 2.0)
+    """
+    return _conv_grad("conv3d_grad", 3, dy, x, w, stride, padding, dilation, groups, layout, needs, algorithm, threads)

@@ -1,0 +1,63 @@
+"""The direct engine on checked arrays: a pass over a source, and the gradients of filters and bias."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from convkit._core import cpu, direct, filters
+from convkit.ops import check
+from convkit.ops.filters import PackedFilters
+from convkit.plan import conv as plan
+
+
+def run(walk: plan.Pass, source, packed: PackedFilters, b, target, low: float, threads: int) -> None:
+    """One pass of the direct engine, all of the target's pixels."""
+    source, target = check.lifted(check.readable(source)), check.lifted(target)
+    if not walk.depth or not len(walk.order):
+        target[...] = np.maximum(0 if b is None else b, np.asarray(low, target.dtype))
+        return
+    if not walk.covers(target.shape[1:4]):
+        target[...] = 0
+    dense = source.shape[3] <= 1 or source.strides[3] == source.shape[4] * source.itemsize
+    tables = walk.merged if walk.mergeable and dense else walk.separate
+    pixels = source.shape[0] * int(np.prod(tables.runs[0, 4:7], dtype=object))
+    tile = cpu.tile(source.itemsize)
+    block, together = plan.tiling(pixels, len(walk.order), walk.depth, walk.cols, walk.conv.groups, tile, source.itemsize)
+    scratch = np.empty(direct.scratch_size(walk.depth, tables.span, tables.longest, threads), source.dtype)
+    direct.run(
+        tables.taps, tables.runs, walk.source_step, walk.target_step, walk.conv.groups, walk.depth, walk.cols, block, together,
+        source, packed.of(walk, threads), b, target, scratch, low, threads,
+    )  # fmt: skip
+
+
+def grad_input(conv: plan.Conv, dy, packed, threads: int, op: str):
+    dx = check.empty(conv.x_shape, dy.dtype, op)
+    if dx.size and dy.size:
+        run(conv.input_pass, dy, packed, None, dx, -np.inf, threads)
+    elif dx.size:
+        dx[...] = 0
+    return dx
+
+
+def grad_filters(conv: plan.Conv, dy, x, threads: int, op: str):
+    dw = check.empty(conv.w_shape, dy.dtype, op, zeros=True)
+    if not dw.size or not dy.size:
+        return dw
+    windows, x, dy = conv.windows, check.lifted(check.readable(x)), check.lifted(check.readable(dy))
+    if conv.pointwise and x.flags.c_contiguous and dy.flags.c_contiguous:     # one long run of pixels instead of many
+        x, dy, windows = x.reshape(1, 1, 1, -1, conv.channels), dy.reshape(1, 1, 1, -1, conv.outputs), conv.flat_windows
+    dense = x.shape[3] <= 1 or x.strides[3] == conv.channels * x.itemsize
+    span = conv.axes[2].kernel if conv.output_pass.mergeable and dense else 1
+    depth = conv.channels // conv.groups
+    scratch = np.empty(filters.scratch_size(depth, span, threads), x.dtype)
+    filters.grad(windows, conv.groups, span, dy, x, dw.reshape(conv.outputs, -1, depth), scratch, threads)
+    return dw
+
+
+def grad_bias(dy, threads: int):
+    db = np.zeros(dy.shape[-1], dy.dtype)
+    if dy.size:
+        dy = check.lifted(check.readable(dy))
+        partial = np.zeros((filters.bias_chunks(int(np.prod(dy.shape[:3])), dy.shape[3]), dy.shape[4]), dy.dtype)
+        filters.sum_bias(dy, partial, db, threads)
+    return db

@@ -1,0 +1,99 @@
+"""Filters packed once for many calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from convkit._core import cpu, direct
+from convkit.ops import check
+from convkit.plan import conv as plan
+from convkit.plan import geometry
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+
+class PackedFilters:
+    """Filters of a convolution, with the packed form that each of its two passes used last.
+
+    Made by `pack_filters`; accepted wherever `w` is. `w` is channels last whatever the layout of the caller.
+    """
+
+    def __init__(self, w: np.ndarray, groups: int):
+        self.w, self.groups = w, groups
+        self.rank = w.ndim - 2
+        self._packs: dict[bool, tuple[object, np.ndarray]] = {}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the filters, channels last: (O, *kernel, I / groups)."""
+        return self.w.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.w.dtype
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held: the filters and their packed forms."""
+        return self.w.nbytes + sum(pack.nbytes for _, pack in self._packs.values())
+
+    def __repr__(self):
+        return f"PackedFilters(shape={self.shape}, dtype={self.dtype})"
+
+    def of(self, walk: plan.Pass, threads: int) -> np.ndarray:
+        """The filters in the order of `walk`, for the ISA in use."""
+        key = cpu.isa(), walk.order.tobytes(), walk.conv.groups
+        held, pack = self._packs.get(walk.transposed, (None, None))
+        if held != key:
+            groups = walk.conv.groups
+            size = direct.packed_size(len(walk.order), walk.depth, walk.cols, groups, self.w.itemsize)
+            pack = check.empty((size,), self.dtype, "pack_filters")
+            lifted = check.lifted(self.w)
+            direct.pack(walk.order, walk.depth, walk.cols, groups, walk.transposed, lifted, pack, threads)
+            self._packs[walk.transposed] = key, pack
+        return pack
+
+
+def pack_filters(w: ArrayLike, *, groups: int = 1, layout: str | None = None) -> PackedFilters:
+    """Copies filters into an object that any convolution takes in place of `w`, packing them only once.
+
+    Parameters
+    ----------
+    w : array_like of shape (O, *kernel, I / groups), or (O, I / groups, *kernel) for a channels-first `layout`
+        float32 or float64, with one to three spatial axes.
+    groups : int
+        As the convolution will be given.
+    layout : str, optional
+        Order of the axes of `w`, as for the convolution: "NLC", "NHWC" or "NDHWC" (the default), or "NCL", "NCHW", "NCDHW".
+
+    Returns
+    -------
+    PackedFilters
+        A snapshot: later changes of `w` do not show in it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where `w` is not an array of floats with three to five axes, or `groups` or `layout` does not fit it.
+
+    Examples
+    --------
+    >>> import convkit, numpy as np
+    >>> w = convkit.pack_filters(np.ones((4, 3, 3, 2), np.float32))
+    >>> convkit.conv2d(np.ones((1, 5, 5, 2), np.float32), w).shape
+    (1, 3, 3, 4)
+    """
+    op = "pack_filters"
+    w = check.array(w, op, "w")
+    rank = w.ndim - 2
+    if rank not in check.LAYOUTS:
+        raise ValueError(f"{op}: w must have 3 to 5 axes, got {w.ndim}-D {w.shape}")
+    first = check.channels_first(layout, rank, op)
+    groups = geometry.integer(groups, op, "groups")
+    w = check.images(w, rank, first, op, "w")
+    if groups < 1 or len(w) % groups:
+        raise ValueError(f"{op}: groups must divide the {len(w)} output channels, got {groups}")
+    return PackedFilters(np.array(w, order="C"), groups)

@@ -1,0 +1,1 @@
+"""Shapes, algorithms, tiles and scratch: integers in, integers out."""

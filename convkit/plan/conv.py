@@ -1,0 +1,209 @@
+"""What a convolution looks like: which input each tap of each output reads, for every pass and any rank.
+
+Everything is channels last and lifted to three spatial axes: x (N, D, H, W, C), w (O, KD, KH, KW, C / groups),
+y (N, OD, OH, OW, O). The output and the gradient of the input are the same kind of pass over a source: output pixel j of
+a phase reads, for tap t, source pixel j * source_step + offset[t]. The gradient of the input at stride s has s phases per
+axis, each with its own taps, so that no zero is multiplied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import groupby, product
+from math import prod
+
+import numpy as np
+
+from convkit.plan import geometry
+from convkit.plan.geometry import Axis
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A checked convolution. `axes` are its three windows (d, h, w)."""
+
+    batch: int
+    channels: int
+    outputs: int
+    groups: int
+    axes: tuple[Axis, Axis, Axis]
+    rank: int
+
+    @property
+    def out_shape(self) -> tuple[int, ...]:
+        """Of y, channels last, in the caller's rank."""
+        return (self.batch, *(a.out for a in self.axes[3 - self.rank :]), self.outputs)
+
+    @property
+    def x_shape(self) -> tuple[int, ...]:
+        return (self.batch, *(a.size for a in self.axes[3 - self.rank :]), self.channels)
+
+    @property
+    def w_shape(self) -> tuple[int, ...]:
+        return (self.outputs, *(a.kernel for a in self.axes[3 - self.rank :]), self.channels // self.groups)
+
+    @property
+    def flop(self) -> int:
+        """Multiply-adds of one pass, times two; taps in the padding count."""
+        window = prod(a.kernel for a in self.axes) * (self.channels // self.groups)
+        return 2 * self.batch * self.outputs * prod(a.out for a in self.axes) * window
+
+    @cached_property
+    def windows(self) -> np.ndarray:
+        """(3, 6): size, kernel, stride, dilation, lo, out of each axis."""
+        return np.array([(a.size, a.kernel, a.stride, a.dilation, a.lo, a.out) for a in self.axes], np.intp)
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether each output pixel reads the one input pixel of the same place."""
+        return all((a.kernel, a.stride, a.lo, a.size) == (1, 1, 0, a.out) for a in self.axes)
+
+    @cached_property
+    def flat_windows(self) -> np.ndarray:
+        """`windows` of a pointwise convolution with all pixels of the batch on one line."""
+        pixels = self.batch * prod(a.out for a in self.axes)
+        return np.array([(1, 1, 1, 1, 0, 1)] * 2 + [(pixels, 1, 1, 1, 0, pixels)], np.intp)
+
+    @cached_property
+    def output_pass(self) -> Pass:
+        """x -> y."""
+        walks = [[Phase(0, a.out, tuple((k, k * a.dilation - a.lo) for k in range(a.kernel)))] for a in self.axes]
+        steps = [a.stride for a in self.axes]
+        return Pass(self, False, walks, steps, [1, 1, 1], self.channels // self.groups, self.outputs // self.groups)
+
+    @cached_property
+    def input_pass(self) -> Pass:
+        """dy -> dx."""
+        steps = [a.stride for a in self.axes]
+        depth, cols = self.outputs // self.groups, self.channels // self.groups
+        return Pass(self, True, [phases(a) for a in self.axes], [1, 1, 1], steps, depth, cols)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Along one axis, target pixels first, first + step, ... that use the same taps: (tap, source offset), by rising offset."""
+
+    first: int
+    pixels: int
+    taps: tuple[tuple[int, int], ...]
+
+
+def phases(a: Axis) -> list[Phase]:
+    """Of the gradient of the input. Pixel i takes tap k from output (i + lo - k * dilation) / stride, where that is whole.
+
+    Phases that no tap reaches are left out: their gradient is zero.
+    """
+    by_phase = sorted(((k * a.dilation - a.lo) % a.stride, -k) for k in range(a.kernel))
+    result = []
+    for first, group in groupby(by_phase, key=lambda item: item[0]):
+        if first < a.size:
+            taps = tuple((-k, (first + a.lo + k * a.dilation) // a.stride) for _, k in group)
+            result.append(Phase(first, -(-(a.size - first) // a.stride), taps))
+    return result
+
+
+class Pass:
+    """Source -> target, as tables for `_core/direct.pyx`.
+
+    transposed   whether sums run over the outputs of the filters
+    order        (T,) which filter tap (flat over kd, kh, kw) stands at each place of the packed filters
+    separate     the tables with one tap for each filter tap
+    merged       the tables with one tap for each row of the filter, where `mergeable`
+    """
+
+    def __init__(self, conv: Conv, transposed: bool, walks: list[list[Phase]], source_step, target_step, depth: int, cols: int):
+        self.conv, self.transposed, self.walks, self.depth, self.cols = conv, transposed, walks, depth, cols
+        self.source_step, self.target_step = np.array(source_step, np.intp), np.array(target_step, np.intp)
+        _, kh, kw = (a.kernel for a in conv.axes)
+        self.order = np.array(
+            [
+                (d * kh + h) * kw + w
+                for phase in product(*walks)
+                for (d, _), (h, _), (w, _) in product(*(axis.taps for axis in phase))
+            ],
+            np.intp,
+        )
+
+    def covers(self, shape) -> bool:
+        """Whether the phases reach every pixel of a target with spatial `shape`."""
+        return all(sum(phase.pixels for phase in walk) == size for walk, size in zip(self.walks, shape, strict=True))
+
+    @property
+    def mergeable(self) -> bool:
+        """Whether a row of the filter reads neighbouring pixels, few enough for one long read to pay (rows `first_layer`)."""
+        rows = [[offset for _, offset in phase.taps] for phase in self.walks[2]]
+        neighbours = all(row == list(range(row[0], row[0] + len(row))) for row in rows)
+        longest = max(map(len, rows), default=0)
+        return neighbours and self.conv.groups == 1 and longest > 1 and self.depth <= 8 and self.depth * longest <= 64
+
+    @cached_property
+    def separate(self) -> Tables:
+        return tables(self.walks, merge=False)
+
+    @cached_property
+    def merged(self) -> Tables:
+        return tables(self.walks, merge=True)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """taps (T, 3): source offsets d, h, w of each tap; runs: one row a phase, as named in `RUN`."""
+
+    taps: np.ndarray
+    runs: np.ndarray
+    span: int                                           # most source pixels that one tap reads
+    longest: int                                        # most taps of one phase
+
+
+RUN = ("first tap", "taps", "span", "filter taps before", "pixels d", "h", "w", "first pixel d", "h", "w")
+
+
+def tables(walks: list[list[Phase]], merge: bool) -> Tables:
+    """`walks` as arrays; `merge` makes the taps of a filter row one tap that reads `span` neighbouring pixels."""
+    taps, runs, before = [], [], 0
+    for d, h, w in product(*walks):
+        columns = w.taps[:1] if merge else w.taps
+        span = len(w.taps) if merge else 1
+        mine = [(i, j, k) for (_, i), (_, j), (_, k) in product(d.taps, h.taps, columns)]
+        pixels = (d.pixels, h.pixels, w.pixels)
+        runs.append((len(taps), len(mine), span, before, *pixels, d.first, h.first, w.first))
+        taps += mine
+        before += len(mine) * span
+    span, longest = (max((run[i] for run in runs), default=1) for i in (2, 1))
+    return Tables(np.array(taps, np.intp).reshape(-1, 3), np.array(runs, np.intp).reshape(-1, len(RUN)), span, longest)
+
+
+@lru_cache(maxsize=1024)
+def conv(x_shape, w_shape, stride, padding, dilation, groups: int, op: str) -> Conv:
+    """The convolution of channels-last shapes; the rest as from `geometry.sizes` and `geometry.padding_of`."""
+    rank = len(x_shape) - 2
+    (batch, *spatial, channels), (outputs, *kernel, depth) = x_shape, w_shape
+    if groups < 1:
+        raise ValueError(f"{op}: groups must be >= 1, got {groups}")
+    if 0 in kernel:
+        raise ValueError(f"{op}: w has an empty kernel {tuple(kernel)}")
+    if channels % groups or outputs % groups:
+        raise ValueError(f"{op}: groups must divide both channels, got groups={groups} for {channels} in and {outputs} out")
+    if depth * groups != channels:
+        each = f" in each of {groups} groups" if groups > 1 else ""
+        raise ValueError(f"{op}: w has {depth} input channels{each}, x has {channels}")
+    axes = geometry.axes(spatial, kernel, stride, padding, dilation, op)
+    flat = (Axis(1, 1, 1, 1, 0, 0, 1),) * (3 - rank)
+    return Conv(batch, channels, outputs, groups, (*flat, *axes), rank)
+
+
+BLOCK = 48                                              # target pixels of a task: whole tiles of every height
+PANEL_BYTES = 1 << 18                                   # packed filters that a task walks over: a share of L2
+TASKS = 32                                              # enough for the threads to finish together
+
+
+def tiling(pixels: int, taps: int, depth: int, cols: int, groups: int, tile, itemsize: int) -> tuple[int, int]:
+    """Target pixels and panels of one task."""
+    vector, vecs, _ = tile
+    panels = -(-cols // (vector * vecs))
+    together = max(1, min(panels, PANEL_BYTES // max(1, taps * depth * vector * vecs * itemsize)))
+    block = BLOCK
+    while block > 12 and -(-pixels // block) * -(-panels // together) * groups < TASKS:
+        block //= 2
+    return block, together

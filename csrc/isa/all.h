@@ -1,0 +1,18 @@
+/* Compiles every kernel for one ISA and element type, and fills the table: included last, by each isa file. */
+#define CK_INLINE static inline __attribute__((always_inline))
+
+#include "../kernels/tile.h"
+#include "../kernels/lines.h"
+#include "../kernels/pack.h"
+#include "../kernels/sum.h"
+#include "../kernels/probe.h"
+
+#define CK_STRING(isa) #isa
+#define CK_NAME_OF(isa) CK_STRING(isa)
+#define CK_JOIN(isa, type) ck_kernels_##isa##_##type
+#define CK_TABLE(isa, type) CK_JOIN(isa, type)
+#define CK_ENTRY(name, arguments) .name = name,
+
+const ck_kernels CK_TABLE(CK_ISA, CK_TYPE) = {
+    .isa = CK_NAME_OF(CK_ISA), .vector = VL, .vecs = VECS, .rows = CK_TILE_ROWS, CK_KERNELS(CK_ENTRY)
+};

@@ -1,0 +1,3 @@
+#include "real.h"
+#include "../simd/avx2.h"
+#include "all.h"

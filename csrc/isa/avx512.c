@@ -1,0 +1,3 @@
+#include "real.h"
+#include "../simd/avx512.h"
+#include "all.h"

@@ -1,0 +1,3 @@
+#include "real.h"
+#include "../simd/generic.h"
+#include "all.h"

@@ -1,0 +1,3 @@
+#include "real.h"
+#include "../simd/neon.h"
+#include "all.h"

@@ -1,0 +1,10 @@
+/* The element type of this compilation: -DCK_DOUBLE=0 or -DCK_DOUBLE=1. */
+#include "../convkit.h"
+
+#if CK_DOUBLE
+typedef double real;
+#define CK_TYPE f64
+#else
+typedef float real;
+#define CK_TYPE f32
+#endif

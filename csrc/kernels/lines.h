@@ -1,0 +1,83 @@
+/* The register tile of the gradient of the filters.
+ *
+ *     c[r][v] += sum over i < lines, p < pixels of a[i][p][r] * b[i][p][v],   r < rows, v < cols
+ *
+ * a     gradient of the output: pixel p of run i starts at a->lines[i] + a->first + p*a->step
+ * b     input of the convolution, in the same way
+ * c     filter gradients, row r at c + r*c_step
+ *
+ * rows <= CK_TILE_ROWS[vecs] for vecs = ceil(cols/VL) <= VECS. Both operands are read where they lie: packing either was
+ * slower. Each element of c has one accumulator, so its sum has one order: runs, then pixels, then what c held before.
+ */
+CK_INLINE void lines_of(const int rows, const int vecs, const int whole, ptrdiff_t last, ptrdiff_t lines, ptrdiff_t pixels,
+                        const ck_lines *a, const ck_lines *b, real *c, ptrdiff_t c_step)
+{
+    vf sums[CK_MAX_ROWS][VECS];
+#pragma GCC unroll 14
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++)
+            sums[r][v] = v_zero();
+
+    const ptrdiff_t a_step = a->step, b_step = b->step;
+    for (ptrdiff_t i = 0; i < lines; i++) {
+        const real *left = (const real *)a->lines[i] + a->first, *right = (const real *)b->lines[i] + b->first;
+        for (ptrdiff_t p = 0; p < pixels; p++, left += a_step, right += b_step) {
+            vf x[VECS];
+#pragma GCC unroll 4
+            for (int v = 0; v < vecs; v++)
+                x[v] = whole || v < vecs - 1 ? v_load(right + v * VL) : v_load_n(right + v * VL, last);
+#pragma GCC unroll 14
+            for (int r = 0; r < rows; r++) {
+                const vf dy = v_set1(left[r]);
+#pragma GCC unroll 4
+                for (int v = 0; v < vecs; v++)
+                    sums[r][v] = v_fma(dy, x[v], sums[r][v]);
+            }
+        }
+    }
+#pragma GCC unroll 14
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++) {
+            real *y = c + r * c_step + v * VL;
+            if (whole || v < vecs - 1)
+                v_store(y, v_add(v_load(y), sums[r][v]));
+            else
+                v_store_n(y, v_add(v_load_n(y, last), sums[r][v]), last);
+        }
+}
+
+CK_INLINE void lines_rows_of(const int vecs, int rows, ptrdiff_t last, ptrdiff_t lines, ptrdiff_t pixels, const ck_lines *a,
+                             const ck_lines *b, real *c, ptrdiff_t c_step)
+{
+    static const int tallest[] = CK_TILE_ROWS;
+#define CK_HEIGHT(r)                                                                                                        \
+    case r:                                                                                                                 \
+        if (r > tallest[vecs])                                                                                              \
+            break;                                                                                                          \
+        if (last == VL)                                                                                                     \
+            lines_of(r, vecs, 1, VL, lines, pixels, a, b, c, c_step);                                                       \
+        else                                                                                                                \
+            lines_of(r, vecs, 0, last, lines, pixels, a, b, c, c_step);                                                     \
+        break;
+    switch (rows) {
+        CK_HEIGHTS(CK_HEIGHT)
+    }
+#undef CK_HEIGHT
+}
+
+static void tile_lines(int rows, ptrdiff_t cols, ptrdiff_t lines, ptrdiff_t pixels, const ck_lines *a, const ck_lines *b,
+                       void *c, ptrdiff_t c_step)
+{
+    const int vecs = (int)((cols + VL - 1) / VL);
+    const ptrdiff_t last = cols - (vecs - 1) * (ptrdiff_t)VL;
+    if (vecs == 1)
+        lines_rows_of(1, rows, last, lines, pixels, a, b, c, c_step);
+    else if (VECS >= 2 && vecs == 2)
+        lines_rows_of(2, rows, last, lines, pixels, a, b, c, c_step);
+    else if (VECS >= 3 && vecs == 3)
+        lines_rows_of(3, rows, last, lines, pixels, a, b, c, c_step);
+    else if (VECS >= 4 && vecs == 4)
+        lines_rows_of(4, rows, last, lines, pixels, a, b, c, c_step);
+}

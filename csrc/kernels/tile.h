@@ -1,0 +1,106 @@
+/* The register tile of every dense forward pass and gradient of the input.
+ *
+ *     c[r][o] = finish( sum over t < taps, k < depth of a[t][r][k] * b[t][k][o] ),   r < rows, o < cols
+ *
+ * a     pointers to `depth` neighbouring inputs: a[t*a_step + r] for tap t and output row r; a padded tap points at zeros
+ * b     one panel of packed filters, (taps, depth, vecs*VL), zeros after the last channel (pack.h)
+ * c     pointers to the outputs of each row, `cols` of which are written
+ *
+ * rows <= CK_TILE_ROWS[vecs], (vecs-1)*VL < cols <= vecs*VL. Each output has one accumulator and a fixed order of sums
+ * (taps, then depth), whatever the shape of the tile: how work is split never shows in the bits. The shape of the tile
+ * follows Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008), the pointers Dukhan, "The
+ * Indirect Convolution Algorithm" (2019).
+ */
+CK_INLINE void tile_start(const int rows, const int vecs, vf sums[][VECS], void *const *c, const ck_finish *finish)
+{
+    const ptrdiff_t last = finish->cols - (vecs - 1) * VL;
+#pragma GCC unroll 14
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++) {
+            const real *y = (const real *)c[r] + v * VL;
+            sums[r][v] = !finish->resume ? v_zero() : v < vecs - 1 ? v_load(y) : v_load_n(y, last);
+        }
+}
+
+CK_INLINE void tile_finish(const int rows, const int vecs, vf sums[][VECS], void *const *c, const ck_finish *finish)
+{
+    const real *bias = finish->bias;
+    const vf low = v_set1((real)finish->low);
+    const ptrdiff_t last = finish->cols - (vecs - 1) * VL;
+#pragma GCC unroll 4
+    for (int v = 0; v < vecs; v++) {
+        const ptrdiff_t width = v < vecs - 1 ? VL : last;
+        const vf shift = !bias ? v_zero() : width == VL ? v_load(bias + v * VL) : v_load_n(bias + v * VL, width);
+#pragma GCC unroll 14
+        for (int r = 0; r < rows; r++)
+            sums[r][v] = v_max(low, v_add(sums[r][v], shift));
+        if (width == VL) {
+#pragma GCC unroll 14
+            for (int r = 0; r < rows; r++)
+                v_store((real *)c[r] + v * VL, sums[r][v]);
+        } else {
+#pragma GCC unroll 14
+            for (int r = 0; r < rows; r++)
+                v_store_n((real *)c[r] + v * VL, sums[r][v], width);
+        }
+    }
+}
+
+CK_INLINE void tile_of(const int rows, const int vecs, ptrdiff_t taps, ptrdiff_t depth, const void *const *a,
+                       ptrdiff_t a_step, const real *b, void *const *c, const ck_finish *finish)
+{
+    vf sums[CK_MAX_ROWS][VECS];
+    tile_start(rows, vecs, sums, c, finish);
+    for (ptrdiff_t t = 0; t < taps; t++, a += a_step) {
+        const real *row[CK_MAX_ROWS];
+#pragma GCC unroll 14
+        for (int r = 0; r < rows; r++)
+            row[r] = a[r];
+        for (ptrdiff_t k = 0; k < depth; k++, b += vecs * VL) {
+            vf filter[VECS];
+#pragma GCC unroll 4
+            for (int v = 0; v < vecs; v++)
+                filter[v] = v_load(b + v * VL);
+#pragma GCC unroll 14
+            for (int r = 0; r < rows; r++) {
+                const vf x = v_set1(row[r][k]);
+#pragma GCC unroll 4
+                for (int v = 0; v < vecs; v++)
+                    sums[r][v] = v_fma(x, filter[v], sums[r][v]);
+            }
+        }
+    }
+    tile_finish(rows, vecs, sums, c, finish);
+}
+
+#define CK_HEIGHTS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+
+/* Each height is compiled on its own, so that a short tile costs no more than its rows. */
+CK_INLINE void tile_rows_of(const int vecs, int rows, ptrdiff_t taps, ptrdiff_t depth, const void *const *a,
+                            ptrdiff_t a_step, const real *b, void *const *c, const ck_finish *finish)
+{
+    static const int tallest[] = CK_TILE_ROWS;
+#define CK_HEIGHT(r)                                                                                                        \
+    case r:                                                                                                                 \
+        if (r <= tallest[vecs])                                                                                             \
+            tile_of(r, vecs, taps, depth, a, a_step, b, c, finish);                                                         \
+        break;
+    switch (rows) {
+        CK_HEIGHTS(CK_HEIGHT)
+    }
+#undef CK_HEIGHT
+}
+
+static void tile_rows(int rows, int vecs, ptrdiff_t taps, ptrdiff_t depth, const void *const *a, ptrdiff_t a_step,
+                      const void *b, void *const *c, const ck_finish *finish)
+{
+    if (vecs == 1)
+        tile_rows_of(1, rows, taps, depth, a, a_step, b, c, finish);
+    else if (VECS >= 2 && vecs == 2)
+        tile_rows_of(2, rows, taps, depth, a, a_step, b, c, finish);
+    else if (VECS >= 3 && vecs == 3)
+        tile_rows_of(3, rows, taps, depth, a, a_step, b, c, finish);
+    else if (VECS >= 4 && vecs == 4)
+        tile_rows_of(4, rows, taps, depth, a, a_step, b, c, finish);
+}

@@ -1,0 +1,26 @@
+/* AArch64 NEON: 32 registers of 16 bytes. 8*3 sums + 3 filters + 1 input = 28 of 32. */
+#include <arm_neon.h>
+
+#define CK_ISA neon
+#define CK_TILE_ROWS { 0, 12, 12, 8 }
+enum { VECS = 3 };
+
+#if CK_DOUBLE
+typedef float64x2_t vf;
+#define V(name) name##q_f64
+#define V_DUP vdupq_n_f64
+#else
+typedef float32x4_t vf;
+#define V(name) name##q_f32
+#define V_DUP vdupq_n_f32
+#endif
+enum { VL = sizeof(vf) / sizeof(real) };
+
+static inline vf v_zero(void) { return V_DUP(0); }
+static inline vf v_set1(real a) { return V_DUP(a); }
+static inline vf v_load(const real *p) { return V(vld1)(p); }
+static inline void v_store(real *p, vf a) { V(vst1)(p, a); }
+static inline vf v_add(vf a, vf b) { return V(vadd)(a, b); }
+static inline vf v_fma(vf a, vf b, vf c) { return V(vfma)(c, a, b); }                           /* a*b + c */
+static inline vf v_max(vf a, vf b) { return V(vbsl)(V(vcgt)(a, b), a, b); }                     /* a > b ? a : b */
+#include "partial.h"

@@ -1,0 +1,121 @@
+"""Builds convkit: one static library per ISA and element type, one extension per .pyx file. The rest is in pyproject.toml.
+
+CONVKIT_OPENMP=0   build without OpenMP (one thread)
+CONVKIT_WERROR=1   warnings are errors
+CONVKIT_DEBUG=1    bounds checks in the Cython loops
+"""
+
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_clib import build_clib
+from setuptools.command.build_ext import build_ext
+
+
+def switch(name, default):
+    return os.environ.get(name, default) not in ("", "0")
+
+
+WINDOWS = sys.platform == "win32"
+ARM = platform.machine().lower() in ("arm64", "aarch64")
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+
+# Each ISA with the flags that its own object files get, and no other file.
+ISAS = {"generic": []}
+if X86:
+    ISAS |= {"avx512": ["-mavx512f", "-mprefer-vector-width=512"], "avx2": ["-mavx2", "-mfma"]}
+if ARM:
+    ISAS |= {"neon": []}
+
+MODULES = ["cpu", "direct", "filters"]
+
+# Compiler and linker flags of OpenMP, by platform.
+OPENMP = {"darwin": (["-Xpreprocessor", "-fopenmp"], ["-lomp"]), "win32": (["-openmp"], [])}
+OPENMP_FLAGS = OPENMP.get(sys.platform, (["-fopenmp"], ["-fopenmp"]))
+
+WARNINGS = ["-Wall", "-Wextra", "-Werror"] if switch("CONVKIT_WERROR", "0") else []
+# Cython's own C is warned about less: it keeps unused helpers and casts function pointers on purpose.
+CYTHON_WARNINGS = ["-Wall", "-Werror", "-Wno-unused-function", "-Wno-unknown-warning-option"] if WARNINGS else []
+KERNEL_FLAGS = ["-std=c11", "-O3", "-ffp-contract=fast", "-fno-math-errno"]
+HIDDEN = [] if WINDOWS else ["-fvisibility=hidden", "-fPIC"]
+HEADERS = sorted(str(path) for path in Path("csrc").rglob("*.h"))
+
+
+def kernel_library(isa, bits):
+    macros = [("CK_DOUBLE", str(int(bits == 64)))]
+    flags = KERNEL_FLAGS + HIDDEN + WARNINGS + ISAS[isa]
+    source = f"csrc/isa/{isa}.c"
+    return f"ck_{isa}_f{bits}", {"sources": [source], "obj_deps": {source: HEADERS}, "macros": macros, "cflags": flags}
+
+
+class build_kernels(build_clib):
+    """Compiles each library in a folder of its own: float and double come from the same file."""
+
+    def build_libraries(self, libraries):
+        folder = self.build_temp
+        for library in libraries:
+            self.build_temp = os.path.join(folder, library[0])
+            super().build_libraries([library])
+        self.build_temp = folder
+
+
+class build_modules(build_ext):
+    """Builds the kernels first; adds OpenMP where the compiler has it."""
+
+    def run(self):
+        self.run_command("build_clib")
+        super().run()
+
+    def build_extensions(self):
+        if switch("CONVKIT_OPENMP", "1") and self.has_openmp():
+            for extension in self.extensions:
+                extension.extra_compile_args += OPENMP_FLAGS[0]
+                extension.extra_link_args += OPENMP_FLAGS[1]
+        super().build_extensions()
+
+    def has_openmp(self):
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder) / "probe.c"
+            source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+            try:
+                objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=OPENMP_FLAGS[0])
+                self.compiler.link_executable(objects, "probe", output_dir=folder, extra_postargs=OPENMP_FLAGS[1])
+            except Exception as error:
+                print(f"convkit: no OpenMP, so one thread only ({error})", file=sys.stderr)
+                return False
+        return True
+
+
+def module(name):
+    # Only cpu.pyx holds the kernels: the other modules are handed its table.
+    sources = [f"convkit/_core/{name}.pyx"] + (["csrc/cpu.c"] if name == "cpu" else [])
+    return Extension(
+        f"convkit._core.{name}",
+        sources=sources,
+        depends=HEADERS + ["convkit/_core/cpu.pxd"],
+        include_dirs=["csrc"],
+        extra_compile_args=["-O3"] + HIDDEN + CYTHON_WARNINGS,
+    )
+
+
+setup(
+    libraries=[kernel_library(isa, bits) for isa in ISAS for bits in (32, 64)],
+    ext_modules=cythonize(
+        [module(name) for name in MODULES],
+        build_dir="build/cython",
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": switch("CONVKIT_DEBUG", "0"),
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+            "freethreading_compatible": True,
+        },
+    ),
+    cmdclass={"build_clib": build_kernels, "build_ext": build_modules},
+)

@@ -1,0 +1,174 @@
+"""Forks, Python threads, memory over many calls, and the floating-point mode. Each runs in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+SETUP = """
+import hashlib, os, sys, threading
+import numpy as np
+import convkit
+
+rng = np.random.default_rng(0)
+x = rng.standard_normal((6, 40, 41, 24)).astype(np.float32)
+w = rng.standard_normal((40, 3, 3, 24)).astype(np.float32)
+dy = rng.standard_normal((6, 40, 41, 40)).astype(np.float32)
+
+def work(threads=None):
+    results = [convkit.conv2d(x, w, padding=1, threads=threads), *convkit.conv2d_grad(dy, x, w, padding=1, threads=threads),
+               convkit.max_pool2d(x, 2, threads=threads), convkit.avg_pool2d(x, 3, padding=1, threads=threads),
+               convkit.max_pool2d_grad(convkit.max_pool2d(x, 2), x, 2, threads=threads)]
+    digest = hashlib.sha256()
+    for result in results:
+        digest.update(result.tobytes())
+    return digest.hexdigest()
+
+def resident():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+"""
+
+
+def run(program: str, seconds: int = 120, **environment: str) -> str:
+    """The output of a Python program; the timeout is only there to end a hang."""
+    ended = subprocess.run([sys.executable, "-c", SETUP + program], env={**os.environ, **environment}, capture_output=True,
+                           text=True, timeout=seconds)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    return ended.stdout.strip()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_child_forked_after_a_parallel_call_works_and_gives_the_same_bits():
+    """libgomp hangs if a child opens a parallel region after its parent did."""
+    program = """
+want = work(threads=2)
+for round in range(20):
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if work() == want and work(threads=2) == want else 7)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, "a child has other bits"
+    assert work(threads=2) == want
+print("done")
+"""
+    assert run(program, OMP_NUM_THREADS="2") == "done"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_child_may_fork_again_and_use_multiprocessing():
+    program = """
+import multiprocessing
+want = work(threads=2)
+def task(_):
+    return work(threads=2) == want
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    assert all(pool.map(task, range(6)))
+pid = os.fork()
+if pid == 0:
+    inner = os.fork()
+    if inner == 0:
+        os._exit(0 if work(threads=2) == want else 7)
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(inner, 0)[1]))
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+print("done")
+"""
+    assert run(program) == "done"
+
+
+def test_several_python_threads_at_once_give_the_bits_of_one():
+    program = """
+want, wrong = work(threads=1), []
+def repeat(number):
+    for i in range(10):
+        if work(threads=(None, 1, 2, 3)[(number + i) % 4]) != want:
+            wrong.append((number, i))
+workers = [threading.Thread(target=repeat, args=(n,)) for n in range(8)]
+[t.start() for t in workers]
+[t.join() for t in workers]
+print("wrong", wrong)
+"""
+    assert run(program) == "wrong []"
+
+
+def test_two_processes_give_the_same_bits():
+    """With other hash seeds, other addresses and another number of threads."""
+    outputs = {run("print(work())", PYTHONHASHSEED=str(n), CONVKIT_NUM_THREADS=str(n)) for n in (1, 2, 3)}
+    assert len(outputs) == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads /proc")
+def test_memory_does_not_grow_over_random_shapes():
+    """A cache for each shape, or a leaked buffer, would show: 4,000 calls may not keep 4 MiB."""
+    program = """
+def call():
+    h, width, c, o, k = (int(n) for n in rng.integers(4, 24, 5))
+    k = k % 3 + 1
+    image, filters = np.ones((2, h, width, c), np.float32), np.ones((o, k, k, c), np.float32)
+    y = convkit.conv2d(image, filters, padding="same")
+    convkit.conv2d_grad(y, image, filters, padding="same")
+    convkit.max_pool2d_grad(convkit.max_pool2d(image, 2), image, 2)
+    convkit.avg_pool2d(image, 2)
+for i in range(1500):
+    call()
+before = resident()
+for i in range(4000):
+    call()
+print((resident() - before) // 1024)
+"""
+    assert int(run(program)) <= 4096
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads /proc")
+def test_memory_does_not_grow_over_failed_calls():
+    program = """
+def fail():
+    for how in (dict(stride=0), dict(out=np.zeros(3, np.float32)), dict(groups=5), dict(padding=2**61)):
+        try:
+            convkit.conv2d(x, w, **how)
+        except ValueError:
+            pass
+for i in range(200):
+    fail()
+before = resident()
+for i in range(2000):
+    fail()
+print((resident() - before) // 1024)
+"""
+    assert int(run(program)) <= 1024
+
+
+def test_the_floating_point_mode_is_left_as_found():
+    """Subnormal numbers exist in the caller's threads after import and after parallel calls, in new threads too."""
+    program = """
+seen = []
+def subnormal():
+    halves = np.full(9, 1e-310) * 0.5, np.full(9, 1e-40, np.float32) * np.float32(0.5)
+    seen.append(all((half > 0).all() for half in halves))
+subnormal()
+for threads in (1, 2):
+    work(threads=threads)
+    subnormal()
+    other = threading.Thread(target=subnormal)
+    other.start()
+    other.join()
+print(all(seen), len(seen))
+"""
+    assert run(program) == "True 5"
+
+
+def test_the_environment_sets_the_threads_and_the_instruction_set():
+    assert run("print(convkit.isa())", CONVKIT_ISA="generic") == "generic"
+    program = """
+work()
+print(len(os.listdir("/proc/self/task")))
+"""
+    if os.path.isdir("/proc/self/task"):
+        assert int(run(program, CONVKIT_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")) == 1
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "abc", ""])
+def test_a_wrong_number_of_threads_in_the_environment_is_no_reason_to_fail(value):
+    assert run("print(len(work()))", CONVKIT_NUM_THREADS=value) == "64"
