@@ -15,12 +15,12 @@ enum { CK_PROBE_FMAS = 12 };                       /* enough to hide the latency
 
 typedef enum { CK_FLOAT32, CK_FLOAT64, CK_DTYPES } ck_dtype;
 
-/* What happens to a tile of sums before it is stored. */
+/* Where a tile of sums begins and what happens to it before it is stored. */
 typedef struct {
-    const void *bias;                              /* one value per output channel of the panel, or NULL */
+    const void *bias;                              /* one value per output channel of the panel, or NULL for zeros */
     ptrdiff_t cols;                                /* channels to store; the rest of the last vector is padding */
-    int resume;                                    /* start from the stored sums of an earlier call instead of zero */
-    double low;                                    /* the smallest output: 0 for ReLU, -inf for none */
+    int resume;                                    /* start from the stored sums of an earlier call instead */
+    int relu;
 } ck_finish;
 
 /* One operand of a filter gradient: `lines` runs of equally spaced pixels. */

@@ -10,7 +10,7 @@ cdef extern from "convkit.h" nogil:
         const void *bias
         Py_ssize_t cols
         int resume
-        double low
+        int relu
 
     ctypedef struct ck_lines:
         const void *const *lines

@@ -4,7 +4,6 @@
 # each pixel; a tap in the padding points at zeros, and a merged tap (several neighbouring pixels, see plan/conv.py) that
 # lies partly in the padding points at a patch, a copy of its few pixels between zeros.
 from cython.parallel cimport prange, threadid
-from libc.math cimport INFINITY
 from libc.string cimport memcpy, memset
 
 from convkit._core.cpu cimport ck_finish, ck_kernels, real, table
@@ -39,39 +38,58 @@ cdef struct Work:                               # what all tasks of a pass share
     const Py_ssize_t *runs
     const char *filters
     const char *bias
-    double low
+    bint relu
     Py_ssize_t groups, depth, cols, block, together, taps_of_filter, itemsize, vecs, panels, batches, blocks
 
 
+cdef struct Segment:                            # neighbouring target pixels of one line
+    int first, rows                             # place in the block
+    Py_ssize_t image                            # byte offset of the image
+    Py_ssize_t d, h, w                          # source place of the first pixel for an offset of zero
+
+
 cdef struct Block:
-    int rows
-    Py_ssize_t image[BLOCK]                     # byte offset of each row's image, and its window's origin there
-    Py_ssize_t place[BLOCK][3]
+    int rows, segments
+    Segment segment[BLOCK]
     char *target[BLOCK]
 
 
 cdef inline void locate(Block *b, const Source *s, const Target *y, const Py_ssize_t *run, Py_ssize_t first) noexcept nogil:
-    """Source place and target address of `b.rows` pixels of a phase, from the flat index `first` on."""
+    """Source places and target addresses of `b.rows` pixels of a phase, from the flat index `first` on."""
     cdef Py_ssize_t nd = run[4], nh = run[5], nw = run[6]
-    cdef Py_ssize_t w = first % nw, h = first // nw % nh, d = first // (nw * nh) % nd, n = first // (nw * nh * nd)
-    cdef int r
-    for r in range(b.rows):
-        b.image[r] = n * s.stride[0]
-        b.place[r][0], b.place[r][1], b.place[r][2] = d * s.step[0], h * s.step[1], w * s.step[2]
-        b.target[r] = (y.origin + n * y.stride[0] + (run[7] + d * y.step[0]) * y.stride[1]
-                       + (run[8] + h * y.step[1]) * y.stride[2] + (run[9] + w * y.step[2]) * y.stride[3])
-        w += 1
-        if w == nw:
-            w, h = 0, h + 1
-            if h == nh:
-                h, d = 0, d + 1
-                if d == nd:
-                    d, n = 0, n + 1
+    cdef Py_ssize_t w = first % nw, h = first // nw % nh, d = first // (nw * nh) % nd, n = first // (nw * nh * nd), i
+    cdef int row = 0
+    cdef Segment *part
+    cdef char *line
+    b.segments = 0
+    while row < b.rows:
+        part = &b.segment[b.segments]
+        part.first, part.rows, part.image = row, <int>min(nw - w, <Py_ssize_t>(b.rows - row)), n * s.stride[0]
+        part.d, part.h, part.w = d * s.step[0], h * s.step[1], w * s.step[2]
+        line = (y.origin + n * y.stride[0] + (run[7] + d * y.step[0]) * y.stride[1] + (run[8] + h * y.step[1]) * y.stride[2]
+                + (run[9] + w * y.step[2]) * y.stride[3])
+        for i in range(part.rows):
+            b.target[row + i] = line + i * (y.step[2] * y.stride[3])
+        row += part.rows
+        b.segments += 1
+        w, h = 0, h + 1
+        if h == nh:
+            h, d = 0, d + 1
+            if d == nd:
+                d, n = 0, n + 1
+
+
+cdef inline Py_ssize_t clip(Py_ssize_t value, Py_ssize_t lo, Py_ssize_t hi) noexcept nogil:
+    return lo if value < lo else hi if value > hi else value
+
+
+cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    return a // b + (a % b > 0)                 # b > 0; C division rounds towards zero
 
 
 cdef inline const char *patch(const Source *s, const char *line, Py_ssize_t w, Py_ssize_t span, char *room) noexcept nogil:
     """`span` pixels from w on, zeros outside the line."""
-    cdef Py_ssize_t lo = min(max(0, -w), span), hi = max(min(span, s.size[2] - w), lo)
+    cdef Py_ssize_t lo = clip(-w, 0, span), hi = clip(s.size[2] - w, lo, span)
     memset(room, 0, span * s.pixel)
     memcpy(room + lo * s.pixel, line + (w + lo) * s.pixel, (hi - lo) * s.pixel)
     return room
@@ -80,21 +98,31 @@ cdef inline const char *patch(const Source *s, const char *line, Py_ssize_t w, P
 cdef inline void point(const void **pointers, const Block *b, const Source *s, const Py_ssize_t *taps, Py_ssize_t count,
                        Py_ssize_t span) noexcept nogil:
     """The table of pointers: pointers[t * BLOCK + r] for tap t and row r."""
-    cdef Py_ssize_t t, d, h, w, at
-    cdef int r
+    cdef Py_ssize_t t, d, h, w, lo, hi, r, at, step = s.step[2] * s.stride[3]
+    cdef int i
+    cdef const Segment *part
+    cdef const char *line
     for t in range(count):
-        for r in range(b.rows):
-            d, h, w = b.place[r][0] + taps[3 * t], b.place[r][1] + taps[3 * t + 1], b.place[r][2] + taps[3 * t + 2]
-            at = t * BLOCK + r
-            if <size_t>d >= <size_t>s.size[0] or <size_t>h >= <size_t>s.size[1]:
-                pointers[at] = s.zeros
-            elif w >= 0 and w + span <= s.size[2]:
-                pointers[at] = s.origin + (b.image[r] + d * s.stride[1] + h * s.stride[2] + w * s.stride[3])
-            elif span == 1:
-                pointers[at] = s.zeros
-            else:
-                pointers[at] = patch(s, s.origin + (b.image[r] + d * s.stride[1] + h * s.stride[2]), w, span,
-                                     s.patches + at * span * s.pixel)
+        for i in range(b.segments):
+            part = &b.segment[i]
+            d, h, w, at = part.d + taps[3 * t], part.h + taps[3 * t + 1], part.w + taps[3 * t + 2], t * BLOCK + part.first
+            lo = hi = part.rows                 # rows whose pixels lie inside the line
+            if <size_t>d < <size_t>s.size[0] and <size_t>h < <size_t>s.size[1]:
+                lo = clip(ceil_div(-w, s.step[2]), 0, part.rows)
+                hi = clip(ceil_div(s.size[2] - span - w + 1, s.step[2]), lo, part.rows)
+                line = s.origin + part.image + d * s.stride[1] + h * s.stride[2]
+                for r in range(lo, hi):
+                    pointers[at + r] = line + w * s.stride[3] + r * step
+                if span > 1:
+                    for r in range(lo):
+                        pointers[at + r] = patch(s, line, w + r * s.step[2], span, s.patches + (at + r) * span * s.pixel)
+                    for r in range(hi, part.rows):
+                        pointers[at + r] = patch(s, line, w + r * s.step[2], span, s.patches + (at + r) * span * s.pixel)
+                    continue
+            for r in range(lo):
+                pointers[at + r] = s.zeros
+            for r in range(hi, part.rows):
+                pointers[at + r] = s.zeros
 
 
 cdef inline void multiply(const ck_kernels *k, const Block *b, const void *const *pointers, Py_ssize_t taps, Py_ssize_t depth,
@@ -108,12 +136,6 @@ cdef inline void multiply(const ck_kernels *k, const Block *b, const void *const
     for i in range(tiles):
         start, stop = b.rows * i // tiles, b.rows * (i + 1) // tiles
         k.tile_rows(stop - start, vecs, taps, depth, pointers + start, BLOCK, filters, targets + start, finish)
-
-
-def packed_size(Py_ssize_t taps, Py_ssize_t depth, Py_ssize_t cols, Py_ssize_t groups, size_t itemsize):
-    """Elements of the packed filters."""
-    cdef Py_ssize_t vector = table(itemsize).vector
-    return groups * taps * depth * ((cols + vector - 1) // vector) * vector
 
 
 def pack(const Py_ssize_t[::1] order, Py_ssize_t depth, Py_ssize_t cols, Py_ssize_t groups, bint from_outputs,
@@ -138,48 +160,64 @@ def pack(const Py_ssize_t[::1] order, Py_ssize_t depth, Py_ssize_t cols, Py_ssiz
                      &packed[((g * vecs + start) * taps + (stop - start) * tap) * depth * vector])
 
 
-def scratch_size(Py_ssize_t depth, Py_ssize_t span, Py_ssize_t taps, int threads):
-    """Elements of the zeros and, for merged taps, the patches of each thread."""
-    cdef Py_ssize_t patches = BLOCK * min(taps, TAPS) * span * depth if span > 1 else 0
-    return span * depth + threads * patches
+cdef class Schedule:
+    """What all calls of a pass share, for one ISA and element size: its tables (plan/conv.py) and how it is cut into tasks.
 
-
-def run(const Py_ssize_t[:, ::1] taps, const Py_ssize_t[:, ::1] runs, const Py_ssize_t[::1] source_step,
-        const Py_ssize_t[::1] target_step, Py_ssize_t groups, Py_ssize_t depth, Py_ssize_t cols, Py_ssize_t block,
-        Py_ssize_t together, const real[:, :, :, :, :] source, const real[::1] filters, const real[::1] bias,
-        real[:, :, :, :, :] target, real[::1] scratch, double low, int threads):
-    """target = max(low, source * filters + bias), for the pixels that `runs` names; see plan/conv.py for the tables."""
+    block     target pixels of a task
+    together  panels of filters of a task
+    padded    whether a tap may lie outside the source
+    """
     cdef Work work
-    cdef Py_ssize_t i, t, patches, span = 1
-    work.k = table(sizeof(real))
-    work.groups, work.depth, work.cols, work.block, work.together = groups, depth, cols, block, together
-    work.itemsize, work.low = sizeof(real), low
-    work.vecs = (cols + work.k.vector - 1) // work.k.vector
-    work.panels = (work.vecs + work.k.vecs - 1) // work.k.vecs
-    work.batches = (work.panels + together - 1) // together
-    work.taps_of_filter = filters.shape[0] // (groups * depth * work.vecs * work.k.vector)
-    work.taps, work.runs = &taps[0, 0], &runs[0, 0]
+    cdef Py_ssize_t phases
+    cdef readonly Py_ssize_t scratch            # elements a thread needs in `run`
+    cdef readonly Py_ssize_t packed             # elements of the packed filters
+    cdef object kept                            # what `work` points to
+
+    def __init__(self, const Py_ssize_t[:, ::1] taps, const Py_ssize_t[:, ::1] runs, const Py_ssize_t[::1] source_step,
+                 const Py_ssize_t[::1] target_step, Py_ssize_t images, Py_ssize_t groups, Py_ssize_t depth, Py_ssize_t cols,
+                 Py_ssize_t filter_taps, Py_ssize_t block, Py_ssize_t together, Py_ssize_t itemsize, bint padded):
+        cdef Work *work = &self.work
+        cdef Py_ssize_t i, span = 1, longest = 1
+        work.k = table(itemsize)
+        work.groups, work.depth, work.cols, work.block, work.together = groups, depth, cols, block, together
+        work.itemsize, work.taps_of_filter, work.target.images = itemsize, filter_taps, images
+        work.vecs = (cols + work.k.vector - 1) // work.k.vector
+        work.panels = (work.vecs + work.k.vecs - 1) // work.k.vecs
+        work.batches = (work.panels + together - 1) // together
+        work.taps, work.runs, work.blocks = &taps[0, 0], &runs[0, 0], 0
+        for i in range(runs.shape[0]):
+            work.blocks = max(work.blocks, (images * runs[i, 4] * runs[i, 5] * runs[i, 6] + block - 1) // block)
+            span, longest = max(span, runs[i, 2]), max(longest, runs[i, 1])
+        for i in range(3):
+            work.source.step[i], work.target.step[i] = source_step[i], target_step[i]
+        zeros = bytes(span * depth * itemsize if padded else 1)
+        work.source.zeros, work.source.pixel = zeros, depth * itemsize
+        self.kept = (taps.base, runs.base, zeros)
+        self.phases = runs.shape[0]
+        self.scratch = BLOCK * min(longest, <Py_ssize_t>TAPS) * span * depth if span > 1 and padded else 0
+        self.packed = groups * filter_taps * depth * work.vecs * work.k.vector
+
+    @property
+    def tasks(self):
+        """Pieces of work that the threads share out."""
+        return self.phases * self.work.groups * self.work.batches * self.work.blocks
+
+
+def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] filters, const real[::1] bias,
+        real[:, :, :, :, :] target, real[::1] scratch, bint relu, int threads):
+    """target = source * filters + bias, and ReLU of it, for the pixels of the schedule's phases."""
+    cdef Work work = schedule.work
+    cdef Py_ssize_t i, t, tasks = schedule.tasks, patches = schedule.scratch * sizeof(real)
+    work.relu = relu
     work.filters = <const char *>&filters[0]
     work.bias = <const char *>&bias[0] if bias is not None else NULL
-
-    work.blocks = 0
-    for i in range(runs.shape[0]):
-        work.blocks = max(work.blocks, (source.shape[0] * runs[i, 4] * runs[i, 5] * runs[i, 6] + block - 1) // block)
-        span = max(span, runs[i, 2])
-
+    work.source.patches = <char *>&scratch[0] if scratch is not None else NULL
     work.source.origin, work.target.origin = <const char *>&source[0, 0, 0, 0, 0], <char *>&target[0, 0, 0, 0, 0]
-    work.source.pixel = depth * sizeof(real)
-    work.source.stride[0], work.target.stride[0], work.target.images = source.strides[0], target.strides[0], source.shape[0]
+    work.source.stride[0], work.target.stride[0] = source.strides[0], target.strides[0]
     for i in range(3):
         work.source.size[i] = source.shape[i + 1]
         work.source.stride[i + 1], work.target.stride[i + 1] = source.strides[i + 1], target.strides[i + 1]
-        work.source.step[i], work.target.step[i] = source_step[i], target_step[i]
-
-    memset(&scratch[0], 0, span * depth * sizeof(real))
-    work.source.zeros = <const char *>&scratch[0]
-    work.source.patches = <char *>&scratch[0] + span * depth * sizeof(real)
-    patches = (scratch.shape[0] - span * depth) // threads * sizeof(real)
-    for t in prange(runs.shape[0] * groups * work.batches * work.blocks, nogil=True, schedule="static", num_threads=threads):
+    for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
         task(&work, t, patches * threadid())
 
 
@@ -206,12 +244,12 @@ cdef void task(const Work *work, Py_ssize_t number, Py_ssize_t patches) noexcept
         last = tap + count == taps
         point(pointers, &b, &s, work.taps + 3 * (run[0] + tap), count, span)
         finish.resume = tap > 0
-        finish.low = work.low if last else -INFINITY
+        finish.relu = work.relu and last
         for p in range(batch * work.together, min(work.panels, (batch + 1) * work.together)):
             start, stop = work.vecs * p // work.panels, work.vecs * (p + 1) // work.panels
             channel = group * work.cols + start * work.k.vector
             finish.cols = min(work.cols, stop * work.k.vector) - start * work.k.vector
-            finish.bias = work.bias + channel * work.itemsize if work.bias != NULL and last else NULL
+            finish.bias = work.bias + channel * work.itemsize if work.bias != NULL else NULL
             place = (group * work.vecs + start) * work.taps_of_filter + (stop - start) * (run[3] + tap * span)
             multiply(work.k, &b, pointers, count, work.depth * span, <int>(stop - start),
                      work.filters + place * work.depth * work.k.vector * work.itemsize, channel * work.itemsize, &finish)

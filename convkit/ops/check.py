@@ -5,6 +5,8 @@ Inside, every array is channels last; `layout` only says how the caller's axes a
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from convkit.plan import geometry
@@ -12,6 +14,7 @@ from convkit.plan import geometry
 LAYOUTS = {1: ("NLC", "NCL"), 2: ("NHWC", "NCHW"), 3: ("NDHWC", "NCDHW")}
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 ALIGNMENT = 64                                          # bytes; NumPy promises 16
+SMALL = 1024                                            # elements: not worth aligning
 
 
 def channels_first(layout, rank: int, op: str) -> bool:
@@ -64,7 +67,7 @@ def wanted(dtypes) -> str:
 
 def hint(dtype: np.dtype, dtypes) -> str:
     """The cast to write, where a cast to float32 keeps the sense."""
-    return f"; write .astype(np.float32)" if dtype.kind in "biuf" and FLOATS[0] in dtypes else ""
+    return "; write .astype(np.float32)" if dtype.kind in "biuf" and FLOATS[0] in dtypes else ""
 
 
 def same_dtype(op: str, **arrays: np.ndarray | None) -> None:
@@ -88,8 +91,8 @@ def named(shape, first: bool) -> tuple[int, ...]:
     return (shape[0], shape[-1], *shape[1:-1]) if first else tuple(shape)
 
 
-def shapes(x_shape, w_shape, layout, op: str) -> tuple[int, bool, tuple[int, ...], tuple[int, ...]]:
-    """Rank, whether channels come first, and both shapes channels last, of a convolution that is only named by shapes."""
+def shapes(x_shape, w_shape, layout, op: str) -> tuple[bool, tuple[int, ...], tuple[int, ...]]:
+    """Whether channels come first, and both shapes channels last, of a convolution that is only named by shapes."""
     x_shape, w_shape = shape_of(x_shape, op, "x_shape"), shape_of(w_shape, op, "w_shape")
     rank = len(x_shape) - 2
     if rank not in LAYOUTS:
@@ -99,7 +102,7 @@ def shapes(x_shape, w_shape, layout, op: str) -> tuple[int, bool, tuple[int, ...
     first = channels_first(layout, rank, op)
     if first:
         x_shape, w_shape = ((s[0], *s[2:], s[1]) for s in (x_shape, w_shape))
-    return rank, first, x_shape, w_shape
+    return first, x_shape, w_shape
 
 
 def shape_of(shape, op: str, name: str) -> tuple[int, ...]:
@@ -132,13 +135,15 @@ def readable(x: np.ndarray) -> np.ndarray:
 
 
 def empty(shape, dtype, op: str, zeros: bool = False) -> np.ndarray:
-    """A new array that starts on a cache line."""
+    """A new array; unless it is small it starts on a cache line."""
     dtype = np.dtype(dtype)
     geometry.check_bytes(shape, dtype.itemsize, op)
-    count = int(np.prod(shape, dtype=object))
-    spare = ALIGNMENT // dtype.itemsize
-    buffer = (np.zeros if zeros else np.empty)(count + spare, dtype)
-    start = -buffer.ctypes.data % ALIGNMENT // dtype.itemsize
+    count, spare = prod(shape), ALIGNMENT // dtype.itemsize
+    make = np.zeros if zeros else np.empty
+    if count < SMALL:
+        return make(shape, dtype)
+    buffer = make(count + spare, dtype)
+    start = -buffer.__array_interface__["data"][0] % ALIGNMENT // dtype.itemsize
     return buffer[start : start + count].reshape(shape)
 
 

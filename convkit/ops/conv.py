@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     Size = int | Sequence[int]
     Padding = str | int | Sequence[int] | Sequence[Sequence[int]]
 
-ACTIVATIONS = {None: -np.inf, "relu": 0.0}              # the smallest output of each
+ACTIVATIONS = (None, "relu")
 ALGORITHMS = ("auto", "direct")
 SERIAL_FLOP = 1 << 20                                   # less than about 8 us: not worth waking another thread
 
@@ -32,10 +33,17 @@ def workers(threads, flop: int) -> int:
 
 def planned(op: str, x_shape, w_shape, stride=1, padding=0, dilation=1, groups=1) -> plan.Conv:
     """The checked convolution of channels-last shapes."""
+    if type(stride) is type(padding) is type(dilation) is type(groups) is int:
+        return _planned(op, x_shape, w_shape, stride, padding, dilation, groups)
+    return _planned.__wrapped__(op, x_shape, w_shape, stride, padding, dilation, groups)
+
+
+@lru_cache(maxsize=1024)
+def _planned(op: str, x_shape, w_shape, stride, padding, dilation, groups) -> plan.Conv:
     rank = len(x_shape) - 2
     return plan.conv(
-        tuple(x_shape),
-        tuple(w_shape),
+        x_shape,
+        w_shape,
         geometry.sizes(stride, rank, op, "stride"),
         geometry.padding_of(padding, rank, op),
         geometry.sizes(dilation, rank, op, "dilation"),
@@ -58,7 +66,7 @@ def packed_or_plain(w, rank: int, first: bool, groups, op: str) -> PackedFilters
 
 def _conv(op, rank, x, w, b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads):
     first = check.channels_first(layout, rank, op)
-    check.choice(activation, tuple(ACTIVATIONS), op, "activation")
+    check.choice(activation, ACTIVATIONS, op, "activation")
     check.choice(algorithm, ALGORITHMS, op, "algorithm")
     x = check.images(check.array(x, op, "x"), rank, first, op)
     packed = packed_or_plain(w, rank, first, groups, op)
@@ -72,7 +80,7 @@ def _conv(op, rank, x, w, b, stride, padding, dilation, groups, layout, activati
         y = check.output(out, conv.out_shape, x.dtype, first, (x, packed.w, b), op)
     target = check.empty(conv.out_shape, x.dtype, op) if y is None else y
     if target.size:
-        direct.run(conv.output_pass, x, packed, b, target, ACTIVATIONS[activation], threads)
+        direct.run(conv.output_pass, x, packed, b, target, activation == "relu", threads)
     if out is None:
         return np.moveaxis(target, -1, 1) if first else target
     if y is None:
@@ -291,6 +299,6 @@ def conv_output_shape(
     (8, 112, 112, 64)
     """
     op = "conv_output_shape"
-    rank, first, x_shape, w_shape = check.shapes(x_shape, w_shape, layout, op)
+    first, x_shape, w_shape = check.shapes(x_shape, w_shape, layout, op)
     conv = planned(op, x_shape, w_shape, stride, padding, dilation, groups)
     return check.named(conv.out_shape, first)

@@ -4,36 +4,32 @@ from __future__ import annotations
 
 import numpy as np
 
-from convkit._core import cpu, direct, filters
+from convkit._core import direct, filters
 from convkit.ops import check
 from convkit.ops.filters import PackedFilters
 from convkit.plan import conv as plan
 
+RUN = {np.dtype(np.float32): direct.run["float"], np.dtype(np.float64): direct.run["double"]}
 
-def run(walk: plan.Pass, source, packed: PackedFilters, b, target, low: float, threads: int) -> None:
+
+def run(walk: plan.Pass, source, packed: PackedFilters, b, target, relu: bool, threads: int) -> None:
     """One pass of the direct engine, all of the target's pixels."""
     source, target = check.lifted(check.readable(source)), check.lifted(target)
     if not walk.depth or not len(walk.order):
-        target[...] = np.maximum(0 if b is None else b, np.asarray(low, target.dtype))
+        target[...] = 0 if b is None else np.maximum(b, 0) if relu else b
         return
-    if not walk.covers(target.shape[1:4]):
+    if not walk.covers:
         target[...] = 0
-    dense = source.shape[3] <= 1 or source.strides[3] == source.shape[4] * source.itemsize
-    tables = walk.merged if walk.mergeable and dense else walk.separate
-    pixels = source.shape[0] * int(np.prod(tables.runs[0, 4:7], dtype=object))
-    tile = cpu.tile(source.itemsize)
-    block, together = plan.tiling(pixels, len(walk.order), walk.depth, walk.cols, walk.conv.groups, tile, source.itemsize)
-    scratch = np.empty(direct.scratch_size(walk.depth, tables.span, tables.longest, threads), source.dtype)
-    direct.run(
-        tables.taps, tables.runs, walk.source_step, walk.target_step, walk.conv.groups, walk.depth, walk.cols, block, together,
-        source, packed.of(walk, threads), b, target, scratch, low, threads,
-    )  # fmt: skip
+    dense = source.strides[3] == source.shape[4] * source.itemsize or source.shape[3] == 1
+    schedule = walk.schedule(dense, source.itemsize)
+    scratch = np.empty(threads * schedule.scratch, source.dtype) if schedule.scratch else None
+    RUN[source.dtype](schedule, source, packed.of(walk, schedule, threads), b, target, scratch, relu, threads)
 
 
 def grad_input(conv: plan.Conv, dy, packed, threads: int, op: str):
     dx = check.empty(conv.x_shape, dy.dtype, op)
     if dx.size and dy.size:
-        run(conv.input_pass, dy, packed, None, dx, -np.inf, threads)
+        run(conv.input_pass, dy, packed, None, dx, False, threads)
     elif dx.size:
         dx[...] = 0
     return dx

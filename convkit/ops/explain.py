@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convkit._core import cpu, direct
+from convkit._core import cpu
 from convkit.ops import check, conv
 from convkit.plan import conv as plan
 
@@ -36,7 +36,7 @@ class Explanation:
                 f"  tile       {self.tile} on {self.isa}, {self.tasks} tasks",
                 f"  threads    {self.threads} ({self.threads_why})",
                 f"  work       {self.flop / 1e6:,.2f} MFLOP",
-                f"  memory     {self.packed_bytes / 1024:,.1f} KiB packed filters, {self.scratch_bytes / 1024:,.1f} KiB scratch",
+                f"  memory     {self.packed_bytes / 1024:,.1f} KiB packed, {self.scratch_bytes / 1024:,.1f} KiB scratch",
             )
         )
 
@@ -78,9 +78,9 @@ def explain(op: str, x, w, *, threads: int | None = None, dtype=np.float32, layo
     dtype = np.dtype(getattr(x, "dtype", dtype))
     if dtype not in check.FLOATS:
         raise TypeError(f"explain: dtype must be float32 or float64, got {dtype}")
-    rank, first, x_shape, w_shape = check.shapes(getattr(x, "shape", x), getattr(w, "shape", w), layout, "explain")
-    if op != f"conv{rank}d":
-        raise ValueError(f"explain: {op} takes a {int(op[4]) + 2}-D x, got {rank + 2} sizes")
+    first, x_shape, w_shape = check.shapes(getattr(x, "shape", x), getattr(w, "shape", w), layout, "explain")
+    if op != f"conv{len(x_shape) - 2}d":
+        raise ValueError(f"explain: {op} takes a {int(op[4]) + 2}-D x, got {len(x_shape)} sizes")
     planned = conv.planned(op, x_shape, w_shape, **how)
     count, reason = cpu.thread_count(threads)
     if planned.flop <= conv.SERIAL_FLOP and count > 1:
@@ -90,13 +90,11 @@ def explain(op: str, x, w, *, threads: int | None = None, dtype=np.float32, layo
 
 def _of(op: str, planned: plan.Conv, itemsize: int, threads: int, reason: str, first: bool) -> Explanation:
     walk = planned.output_pass
-    tables = walk.merged if walk.mergeable else walk.separate
+    schedule = walk.schedule(True, itemsize)
     vector, vecs, rows = cpu.tile(itemsize)
     words = -(-walk.cols // vector)
     panels = max(1, -(-words // vecs))
     widest = max(1, -(-words // panels))
-    pixels = planned.batch * int(np.prod([axis.out for axis in planned.axes], dtype=object))
-    block, together = plan.tiling(pixels, len(walk.order), walk.depth, walk.cols, planned.groups, cpu.tile(itemsize), itemsize)
     why = "register tiles over pointers to the input" + (", the taps of a filter row read as one" if walk.mergeable else "")
     return Explanation(
         op=op,
@@ -104,11 +102,11 @@ def _of(op: str, planned: plan.Conv, itemsize: int, threads: int, reason: str, f
         why=why,
         isa=cpu.isa(),
         tile=f"{rows[widest]}x{widest * vector}",
-        tasks=-(-pixels // block) * -(-panels // together) * planned.groups,
+        tasks=schedule.tasks,
         threads=threads,
         threads_why=reason,
         flop=planned.flop,
-        packed_bytes=direct.packed_size(len(walk.order), walk.depth, walk.cols, planned.groups, itemsize) * itemsize,
-        scratch_bytes=direct.scratch_size(walk.depth, tables.span, tables.longest, threads) * itemsize,
+        packed_bytes=schedule.packed * itemsize,
+        scratch_bytes=threads * schedule.scratch * itemsize,
         out_shape=check.named(planned.out_shape, first),
     )

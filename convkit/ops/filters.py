@@ -43,16 +43,14 @@ class PackedFilters:
     def __repr__(self):
         return f"PackedFilters(shape={self.shape}, dtype={self.dtype})"
 
-    def of(self, walk: plan.Pass, threads: int) -> np.ndarray:
+    def of(self, walk: plan.Pass, schedule: direct.Schedule, threads: int) -> np.ndarray:
         """The filters in the order of `walk`, for the ISA in use."""
-        key = cpu.isa(), walk.order.tobytes(), walk.conv.groups
+        key = cpu.isa(), walk.order_key, walk.conv.groups
         held, pack = self._packs.get(walk.transposed, (None, None))
         if held != key:
-            groups = walk.conv.groups
-            size = direct.packed_size(len(walk.order), walk.depth, walk.cols, groups, self.w.itemsize)
-            pack = check.empty((size,), self.dtype, "pack_filters")
+            pack = check.empty((schedule.packed,), self.dtype, "pack_filters")
             lifted = check.lifted(self.w)
-            direct.pack(walk.order, walk.depth, walk.cols, groups, walk.transposed, lifted, pack, threads)
+            direct.pack(walk.order, walk.depth, walk.cols, walk.conv.groups, walk.transposed, lifted, pack, threads)
             self._packs[walk.transposed] = key, pack
         return pack
 

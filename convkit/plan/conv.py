@@ -15,6 +15,7 @@ from math import prod
 
 import numpy as np
 
+from convkit._core import cpu, direct
 from convkit.plan import geometry
 from convkit.plan.geometry import Axis
 
@@ -30,20 +31,20 @@ class Conv:
     axes: tuple[Axis, Axis, Axis]
     rank: int
 
-    @property
+    @cached_property
     def out_shape(self) -> tuple[int, ...]:
         """Of y, channels last, in the caller's rank."""
         return (self.batch, *(a.out for a in self.axes[3 - self.rank :]), self.outputs)
 
-    @property
+    @cached_property
     def x_shape(self) -> tuple[int, ...]:
         return (self.batch, *(a.size for a in self.axes[3 - self.rank :]), self.channels)
 
-    @property
+    @cached_property
     def w_shape(self) -> tuple[int, ...]:
         return (self.outputs, *(a.kernel for a in self.axes[3 - self.rank :]), self.channels // self.groups)
 
-    @property
+    @cached_property
     def flop(self) -> int:
         """Multiply-adds of one pass, times two; taps in the padding count."""
         window = prod(a.kernel for a in self.axes) * (self.channels // self.groups)
@@ -54,7 +55,7 @@ class Conv:
         """(3, 6): size, kernel, stride, dilation, lo, out of each axis."""
         return np.array([(a.size, a.kernel, a.stride, a.dilation, a.lo, a.out) for a in self.axes], np.intp)
 
-    @property
+    @cached_property
     def pointwise(self) -> bool:
         """Whether each output pixel reads the one input pixel of the same place."""
         return all((a.kernel, a.stride, a.lo, a.size) == (1, 1, 0, a.out) for a in self.axes)
@@ -69,15 +70,12 @@ class Conv:
     def output_pass(self) -> Pass:
         """x -> y."""
         walks = [[Phase(0, a.out, tuple((k, k * a.dilation - a.lo) for k in range(a.kernel)))] for a in self.axes]
-        steps = [a.stride for a in self.axes]
-        return Pass(self, False, walks, steps, [1, 1, 1], self.channels // self.groups, self.outputs // self.groups)
+        return Pass(self, False, walks)
 
     @cached_property
     def input_pass(self) -> Pass:
         """dy -> dx."""
-        steps = [a.stride for a in self.axes]
-        depth, cols = self.outputs // self.groups, self.channels // self.groups
-        return Pass(self, True, [phases(a) for a in self.axes], [1, 1, 1], steps, depth, cols)
+        return Pass(self, True, [phases(a) for a in self.axes])
 
 
 @dataclass(frozen=True)
@@ -112,9 +110,15 @@ class Pass:
     merged       the tables with one tap for each row of the filter, where `mergeable`
     """
 
-    def __init__(self, conv: Conv, transposed: bool, walks: list[list[Phase]], source_step, target_step, depth: int, cols: int):
-        self.conv, self.transposed, self.walks, self.depth, self.cols = conv, transposed, walks, depth, cols
-        self.source_step, self.target_step = np.array(source_step, np.intp), np.array(target_step, np.intp)
+    def __init__(self, conv: Conv, transposed: bool, walks: list[list[Phase]]):
+        self.conv, self.transposed, self.walks = conv, transposed, walks
+        self.depth, self.cols = conv.channels // conv.groups, conv.outputs // conv.groups
+        self.source, self.target = [a.size for a in conv.axes], [a.out for a in conv.axes]
+        self.source_step, self.target_step = np.array([a.stride for a in conv.axes], np.intp), np.ones(3, np.intp)
+        if transposed:
+            self.depth, self.cols, self.source, self.target = self.cols, self.depth, self.target, self.source
+            self.source_step, self.target_step = self.target_step, self.source_step
+        self.schedules: dict[tuple[str, int, bool], direct.Schedule] = {}
         _, kh, kw = (a.kernel for a in conv.axes)
         self.order = np.array(
             [
@@ -124,12 +128,37 @@ class Pass:
             ],
             np.intp,
         )
+        self.order_key = self.order.tobytes()
 
-    def covers(self, shape) -> bool:
-        """Whether the phases reach every pixel of a target with spatial `shape`."""
-        return all(sum(phase.pixels for phase in walk) == size for walk, size in zip(self.walks, shape, strict=True))
+    def schedule(self, dense: bool, itemsize: int) -> direct.Schedule:
+        """The pass cut into tasks, for the ISA in use; `dense` says that neighbouring source pixels touch."""
+        key = cpu.isa(), itemsize, dense
+        if key not in self.schedules:
+            tables = self.merged if dense and self.mergeable else self.separate
+            pixels, taps = self.conv.batch * int(prod(map(int, tables.runs[0, 4:7]))), len(self.order)
+            block, together = tiling(pixels, taps, self.depth, self.cols, self.conv.groups, cpu.tile(itemsize), itemsize)
+            self.schedules[key] = direct.Schedule(
+                tables.taps, tables.runs, self.source_step, self.target_step, self.conv.batch, self.conv.groups, self.depth,
+                self.cols, taps, block, together, itemsize, self.padded,
+            )  # fmt: skip
+        return self.schedules[key]
 
-    @property
+    @cached_property
+    def padded(self) -> bool:
+        """Whether some tap reads outside of the source."""
+        return any(
+            offset < 0 or (phase.pixels - 1) * int(step) + offset >= size
+            for walk, step, size in zip(self.walks, self.source_step, self.source, strict=True)
+            for phase in walk
+            for _, offset in phase.taps
+        )
+
+    @cached_property
+    def covers(self) -> bool:
+        """Whether the phases reach every pixel of the target."""
+        return all(sum(phase.pixels for phase in walk) == size for walk, size in zip(self.walks, self.target, strict=True))
+
+    @cached_property
     def mergeable(self) -> bool:
         """Whether a row of the filter reads neighbouring pixels, few enough for one long read to pay (rows `first_layer`)."""
         rows = [[offset for _, offset in phase.taps] for phase in self.walks[2]]
@@ -152,8 +181,6 @@ class Tables:
 
     taps: np.ndarray
     runs: np.ndarray
-    span: int                                           # most source pixels that one tap reads
-    longest: int                                        # most taps of one phase
 
 
 RUN = ("first tap", "taps", "span", "filter taps before", "pixels d", "h", "w", "first pixel d", "h", "w")
@@ -170,8 +197,7 @@ def tables(walks: list[list[Phase]], merge: bool) -> Tables:
         runs.append((len(taps), len(mine), span, before, *pixels, d.first, h.first, w.first))
         taps += mine
         before += len(mine) * span
-    span, longest = (max((run[i] for run in runs), default=1) for i in (2, 1))
-    return Tables(np.array(taps, np.intp).reshape(-1, 3), np.array(runs, np.intp).reshape(-1, len(RUN)), span, longest)
+    return Tables(np.array(taps, np.intp).reshape(-1, 3), np.array(runs, np.intp).reshape(-1, len(RUN)))
 
 
 @lru_cache(maxsize=1024)

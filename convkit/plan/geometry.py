@@ -105,7 +105,7 @@ def axis(name, size, kernel, stride, dilation, pads, *, op: str, ceil_mode: bool
     if padded > LARGEST:
         raise ValueError(f"{op}: padded input size {padded} along {name} is more than {LARGEST}")
     if reach > padded:
-        raise ValueError(f"{op}: the kernel is larger than the padded input along {name}: effective size {reach}, input {padded}")
+        raise ValueError(f"{op}: the kernel is larger than the padded input along {name}: {reach} (effective) and {padded}")
     room = padded - reach
     out = (-(-room // stride) if ceil_mode else room // stride) + 1
     if ceil_mode and (out - 1) * stride >= size + lo:   # a window that would start in the right padding

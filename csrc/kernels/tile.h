@@ -14,27 +14,36 @@
 CK_INLINE void tile_start(const int rows, const int vecs, vf sums[][VECS], void *const *c, const ck_finish *finish)
 {
     const ptrdiff_t last = finish->cols - (vecs - 1) * VL;
-#pragma GCC unroll 14
-    for (int r = 0; r < rows; r++)
+    const real *bias = finish->bias;
 #pragma GCC unroll 4
-        for (int v = 0; v < vecs; v++) {
-            const real *y = (const real *)c[r] + v * VL;
-            sums[r][v] = !finish->resume ? v_zero() : v < vecs - 1 ? v_load(y) : v_load_n(y, last);
+    for (int v = 0; v < vecs; v++) {
+        const ptrdiff_t width = v < vecs - 1 ? VL : last;
+        const vf first = !bias ? v_zero() : width == VL ? v_load(bias + v * VL) : v_load_n(bias + v * VL, width);
+#pragma GCC unroll 14
+        for (int r = 0; r < rows; r++)
+            sums[r][v] = first;
+        if (finish->resume) {
+#pragma GCC unroll 14
+            for (int r = 0; r < rows; r++)
+                sums[r][v] = v_load_n((const real *)c[r] + v * VL, width);
         }
+    }
 }
 
 CK_INLINE void tile_finish(const int rows, const int vecs, vf sums[][VECS], void *const *c, const ck_finish *finish)
 {
-    const real *bias = finish->bias;
-    const vf low = v_set1((real)finish->low);
     const ptrdiff_t last = finish->cols - (vecs - 1) * VL;
+    if (finish->relu) {
+        const vf zero = v_zero();
+#pragma GCC unroll 14
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < vecs; v++)
+                sums[r][v] = v_max(zero, sums[r][v]);
+    }
 #pragma GCC unroll 4
     for (int v = 0; v < vecs; v++) {
         const ptrdiff_t width = v < vecs - 1 ? VL : last;
-        const vf shift = !bias ? v_zero() : width == VL ? v_load(bias + v * VL) : v_load_n(bias + v * VL, width);
-#pragma GCC unroll 14
-        for (int r = 0; r < rows; r++)
-            sums[r][v] = v_max(low, v_add(sums[r][v], shift));
         if (width == VL) {
 #pragma GCC unroll 14
             for (int r = 0; r < rows; r++)
@@ -62,6 +71,7 @@ CK_INLINE void tile_of(const int rows, const int vecs, ptrdiff_t taps, ptrdiff_t
 #pragma GCC unroll 4
             for (int v = 0; v < vecs; v++)
                 filter[v] = v_load(b + v * VL);
+            __builtin_prefetch(row[0] + rows * depth + k * rows);
 #pragma GCC unroll 14
             for (int r = 0; r < rows; r++) {
                 const vf x = v_set1(row[r][k]);
