@@ -1,4 +1,4 @@
-"""What every result is checked against before it is timed: the definition in float64, one filter tap or window place at a time."""
+"""What every result is checked against before it is timed: the definition in float64, one place of the window at a time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _taps(case: Case, dilation: int) -> Iterator[tuple[tuple[int, ...], tuple[sl
     """Each place in the window, with the pixels of the padded map that it meets."""
     for tap in product(*map(range, case.kernel)):
         starts = [t * dilation for t in tap]
-        pairs = zip(starts, case.out_spatial)
+        pairs = zip(starts, case.out_spatial, strict=True)
         yield tap, (..., *(slice(start, start + case.stride * (n - 1) + 1, case.stride) for start, n in pairs))
 
 
@@ -74,7 +74,7 @@ def _pool(case: Pool, what: str, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
     if what == "fwd":
         return y
     dxp, free = np.zeros_like(xp), np.full(dy.shape, True)
-    for _, met in _taps(case, 1):                     # the first maximum takes the gradient
+    for _, met in _taps(case, 1):  # the first maximum takes the gradient
         taken = free & (xp[met] == y) if is_max else free
         dxp[met] += np.where(taken, dy, 0.0) / (1 if is_max else prod(case.kernel))
         free = free & ~taken if is_max else free

@@ -109,12 +109,12 @@ class Torch:
         where = (list(case.kernel), [case.stride] * rank, [case.padding] * rank)
         forward, aten = getattr(self.torch.nn.functional, op), self.torch.ops.aten
         mean_of_all = case.family == "avg" and case.kernel == case.spatial
-        if what == "fwd" and mean_of_all and not self.last:       # faster than avg_pool here, slower in channels last
+        if what == "fwd" and mean_of_all and not self.last:  # faster than avg_pool here, slower in channels last
             axes = tuple(range(2, rank + 2))
             run = self.torch.inference_mode()(lambda: x.mean(axes, keepdim=True))
         elif what == "fwd":
             run = self.torch.inference_mode()(lambda: forward(x, *where))
-        elif mean_of_all:                                         # what autograd does for a mean: faster than avg_pool's
+        elif mean_of_all:  # what autograd does for a mean: faster than avg_pool's
             spread = x.clone()
             run = self.torch.no_grad()(lambda: spread.copy_((dy / prod(case.kernel)).expand(x.shape)))
         elif case.family == "max":

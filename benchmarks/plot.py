@@ -34,8 +34,9 @@ def plot(result: dict, path: str) -> None:
     left.set(xscale="log", xlabel="best peer's time / convkit's (right of 1: convkit is faster)")
     left.set_yticks(range(len(layers)), layers)
     left.invert_yaxis()
-    ticks = [0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10]
     low, high = left.get_xlim()
+    wide, narrow = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10), (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 3)
+    ticks = wide if high / low > 6 else narrow
     left.set_xticks([tick for tick in ticks if low <= tick <= high], minor=False)
     left.xaxis.set_major_formatter("{x:g}")
     left.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())

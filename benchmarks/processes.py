@@ -60,10 +60,9 @@ class Worker:
     def _running(self) -> subprocess.Popen:
         if self.process is None:
             command = [self.python, "-m", "benchmarks.worker", self.library, str(self.threads), self.algorithm]
-            self.log = tempfile.TemporaryFile("w+")
-            self.process = subprocess.Popen(
-                command, cwd=ROOT, env=self._environment(), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log
-            )
+            self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (close() closes it)
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.log}
+            self.process = subprocess.Popen(command, cwd=ROOT, env=self._environment(), text=True, **pipes)
         return self.process
 
     def _environment(self) -> dict[str, str]:

@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_limits(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--need-peak", type=float, metavar="SHARE", help="exit 1 if a pass stays under this share of the peak")
-    parser.add_argument("--need-ratio", type=float, metavar="RATIO", help="exit 1 if a pass stays under this ratio to its best peer")
+    parser.add_argument("--need-peak", type=float, metavar="SHARE", help="exit 1 if a pass is under this share of the peak")
+    parser.add_argument("--need-ratio", type=float, metavar="RATIO", help="exit 1 if a pass is under this ratio")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -58,22 +58,24 @@ def ratio(ours: dict, peers: dict[str, dict]) -> float | None:
     if "median" not in ours or ours["median"] is None or not timed:
         return None
     best = min(timed, key=lambda row: row["median"])
-    return statistics.median(theirs["median"] / mine["median"] for theirs, mine in zip(best["samples"], ours["samples"]))
+    rounds = zip(best["samples"], ours["samples"], strict=True)
+    return statistics.median(theirs["median"] / mine["median"] for theirs, mine in rounds)
 
 
 def times_table(result: dict) -> Table:
     """One line for each pass of convkit: median time, spread, share of the peak, the peers, the ratio."""
     pairs = convkit_rows(result)
     names = list(dict.fromkeys(name for _, peers in pairs for name in peers))
-    head = ["layer", "pass", "threads", "isa", "convkit ms", "best", "spread", "of peak", "best", *[f"{name} ms" for name in names], "ratio"]
+    head = ["layer", "pass", "threads", "isa", "convkit ms", "best", "spread", "of peak", "best"]
+    head += [*(f"{name} ms" for name in names), "ratio"]
     lines = []
     for ours, peers in pairs:
         shares = [percent(ours.get(name)) for name in ("fraction_median", "fraction_best")]
         own = [milliseconds(ours), milliseconds(ours, "best"), percent(ours.get("spread")), *shares]
         what = ours["what"] + (" f64" if ours["dtype"] == "float64" else "")
         theirs = [milliseconds(peers[name]) if name in peers else "" for name in names]
-        faster = ratio(ours, peers)
-        lines.append([ours["layer"], what, str(ours["threads"]), ours.get("isa") or "", *own, *theirs, f"{faster:.2f}" if faster else ""])
+        where, faster = [ours["layer"], what, str(ours["threads"]), ours.get("isa") or ""], ratio(ours, peers)
+        lines.append([*where, *own, *theirs, f"{faster:.2f}" if faster else ""])
     return head, lines
 
 
@@ -103,10 +105,13 @@ def summary(result: dict) -> list[str]:
     sets: dict[tuple, list[tuple[dict, float | None]]] = {}
     for ours, peers in convkit_rows(result):
         if ours.get("library"):
-            sets.setdefault(tuple(ours[name] for name in ("suite", "what", "threads", "isa")), []).append((ours, ratio(ours, peers)))
+            key = tuple(ours[name] for name in ("suite", "what", "threads", "isa"))
+            sets.setdefault(key, []).append((ours, ratio(ours, peers)))
     lines = []
     for (suite, what, threads, isa), rows in sets.items():
         text = f"{suite} {what}, {threads} threads, {isa}: {len(rows)} passes"
+        broken = sum(row["status"] != "ok" for row, _ in rows)
+        text += f", {broken} of them without a right result" if broken else ""
         shares = [(row["fraction_median"], row["layer"]) for row, _ in rows if "fraction_median" in row]
         ratios = [(faster, row["layer"]) for row, faster in rows if faster]
         if shares:
@@ -143,7 +148,7 @@ def show(result: dict, markdown: bool = False, table: Table | None = None) -> No
         print()
         print_table(*(table or times_table(result)), markdown)
     for row in result["results"]:
-        if row["status"] != "ok":
+        if row["status"] in ("failed", "differs"):
             print(f"{row['library']}: {row['layer']} {row['what']} {row['status']}: {row['note']}")
     for name, hint in result["missing"].items():
         print(f"not measured: {name}: {hint}")
@@ -154,19 +159,21 @@ def show(result: dict, markdown: bool = False, table: Table | None = None) -> No
 
 
 def print_table(head: list[str], lines: list[list[str]], markdown: bool) -> None:
+    filled = [i for i in range(len(head)) if any(line[i] for line in lines)]
+    head, *lines = ([line[i] for i in filled] for line in (head, *lines))
     if markdown:
         for line in (head, ["---"] * 2 + ["---:"] * (len(head) - 2), *lines):
             print("| " + " | ".join(line) + " |")
         return
     widths = [max(len(line[i]) for line in (head, *lines)) for i in range(len(head))]
     for line in (head, *lines):
-        cells = [cell.ljust(width) if i < 2 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths))]
+        cells = [line[i].ljust(width) if i < 2 else line[i].rjust(width) for i, width in enumerate(widths)]
         print("  ".join(cells).rstrip())
 
 
 def milliseconds(row: dict, which: str = "median") -> str:
     if row.get(which) is None:
-        return row.get("status") or ""
+        return {None: "", "absent": "-"}.get(row.get("status"), row.get("status"))
     return f"{row[which] * 1e3:.4g}"
 
 

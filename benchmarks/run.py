@@ -1,8 +1,9 @@
 """The runner: every library in a process of its own, results checked first, then timed in interleaved rounds.
 
-A sample is: the machine's peak (or copy bandwidth), about `--seconds` of runs, the peak again. Its fraction of the peak is formed
-from these three alone, because the clock wanders. For convkit the peak comes from the same process; the other libraries
-take it from convkit's process at the machine's best instruction set.
+The clock of a machine in a cloud wanders by 15 % within milliseconds, so the share of the peak is formed on the spot: for
+convkit from looks at the peak between bursts of its runs, in its own process; for a peer from looks right before and right
+after its turn, by convkit's process (the first one, where there are several instruction sets); for pooling from copies of
+as many bytes, before and after.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--isa", default="", help="instruction sets of convkit (default: the best)")
     parser.add_argument("--dtype", default="float32", help="float32, float64 (default: %(default)s)")
     parser.add_argument("--algorithm", default="auto", help="convkit's algorithm for convolutions (default: %(default)s)")
-    parser.add_argument("--only", default="", metavar="PATTERN", help="families, tags or name patterns, such as 'peak' or '1x1 *'")
+    parser.add_argument("--only", default="", metavar="PATTERN", help="families, tags, names: 'peak' or '1x1 *'")
     parser.add_argument("--no-convkit", action="store_true", help="measure the peers alone (no fraction of the peak)")
     parser.add_argument("--rounds", type=int, default=9, help="interleaved samples of each (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=0.05, help="of one sample (default: %(default)s)")
@@ -49,7 +50,7 @@ def main(args: argparse.Namespace) -> int:
     refuse_unknown("--suite", suites, SUITES)
     refuse_unknown("--what", parts(args.what), shapes.Conv.passes)
     refuse_unknown("--dtype", parts(args.dtype), ("float32", "float64"))
-    refuse_unknown("--peers", parts(args.peers), (*INSTALL, "none"))
+    refuse_unknown("--peers", parts(args.peers), [*(name for name in INSTALL if name != "convkit"), "none"])
     cores = os.cpu_count() or 1
     if not all(1 <= n <= cores for n in threads):
         raise SystemExit(f"--threads: this machine has {cores} cores, got {args.threads}")
@@ -86,7 +87,9 @@ def measure_all(result: dict, args: argparse.Namespace, all_threads: list[int], 
         for worker in candidates:
             worker.facts = worker.ask("hello")
             if "error" in worker.facts:
-                hint = f"{worker.facts['error']}; to install it: {worker.python} -m {INSTALL[worker.library]}"
+                hint = worker.facts["error"]
+                if hint.startswith(("ModuleNotFoundError", "ImportError")):
+                    hint += f"; to install it: {worker.python} -m {INSTALL[worker.library]}"
                 result["missing"][worker.label] = hint
                 print(f"{worker.label} is not measured: {hint}", file=sys.stderr)
             else:
@@ -109,8 +112,7 @@ def measure(workers: list[Worker], reference: Worker, case: shapes.Case, what: s
     meter = next((worker for worker in workers if worker.library == "convkit"), None)
     for turn in range(args.rounds):
         for worker in ready[turn % len(ready) :] + ready[: turn % len(ready)] if ready else []:
-            own = worker.library == "convkit" or case.suite == "pool"
-            sample(rows[worker.label], worker, worker if own else meter, args.seconds)
+            sample(rows[worker.label], worker, meter, args.seconds)
     for entry in rows.values():
         summarise(entry)
     return list(rows.values())
@@ -135,8 +137,9 @@ def prepare(workers: list[Worker], rows: dict, reference: Worker, case: shapes.C
         for worker in workers:
             file, entry = f"{folder}/{worker.label}.npy", rows[worker.label]
             answer = worker.ask("prepare", file=file, **request)
-            if "error" in answer:
-                entry |= {"status": "failed", "note": answer["error"]}
+            if "error" in answer or "absent" in answer:
+                status = "failed" if "error" in answer else "absent"
+                entry |= {"status": status, "note": answer.get("error") or answer["absent"]}
                 continue
             got = np.load(file)
             if got.shape != truth.shape:
@@ -148,33 +151,35 @@ def prepare(workers: list[Worker], rows: dict, reference: Worker, case: shapes.C
 
 
 def sample(entry: dict, worker: Worker, meter: Worker | None, seconds: float) -> None:
-    """One turn of one library, between two looks at what the machine can do right now."""
+    """One turn of one library, with a look at what the machine can do right now."""
     if entry["status"] != "ok":
         return
-    before = look(meter, worker, entry)
-    answer = worker.ask("time", seconds=seconds)
+    if worker.library == "convkit" and entry["unit"] == "FLOP":
+        answer = worker.ask("time", seconds=seconds, dtype=entry["dtype"])
+    else:
+        before = look(meter, worker, entry)
+        answer = worker.ask("time", seconds=seconds)
+        after = look(meter, worker, entry)
+        if before and after and "error" not in answer:
+            peak = statistics.mean((before, after))
+            answer |= {"cost": answer["median"] * peak, "peak": peak}
     if "error" in answer:
         entry |= {"status": "failed", "note": answer["error"]}
         return
-    after = look(meter, worker, entry)
-    looks = [rate for rate in (before, after) if rate]
-    entry["samples"].append(answer | {"peak": statistics.mean(looks) if looks else None})
+    entry["samples"].append(answer)
     settle(worker.threads)
 
 
 def look(meter: Worker | None, worker: Worker, entry: dict) -> float | None:
     """The rate that the machine allows now, FLOP/s or bytes/s; None where nobody can tell."""
+    if entry["unit"] == "byte":
+        return worker.ask("copy", size=entry["work"], seconds=PEAK_SECONDS).get("rate")
     if meter is None:
         return None
-    if meter is not worker:
-        settle(worker.threads)
-    if entry["unit"] == "FLOP":
-        answer = meter.ask("peak", dtype=entry["dtype"], seconds=PEAK_SECONDS)
-    else:
-        answer = meter.ask("copy", size=entry["work"], seconds=PEAK_SECONDS)
-    if meter is not worker:
-        settle(worker.threads)
-    return answer.get("rate")
+    settle(worker.threads)
+    rate = meter.ask("peak", dtype=entry["dtype"], seconds=PEAK_SECONDS).get("rate")
+    settle(worker.threads)
+    return rate
 
 
 def summarise(entry: dict) -> None:
@@ -185,9 +190,9 @@ def summarise(entry: dict) -> None:
     medians = [each["median"] for each in samples]
     entry |= {"best": min(each["best"] for each in samples), "median": statistics.median(medians)}
     entry["spread"] = (max(medians) - min(medians)) / entry["median"]
-    fractions = [entry["work"] / each["median"] / each["peak"] for each in samples if each["peak"]]
+    fractions = [entry["work"] / each["cost"] for each in samples if "cost" in each]
     if fractions:
-        entry |= {"peak": statistics.median(each["peak"] for each in samples)}
+        entry |= {"peak": statistics.median(each["peak"] for each in samples if "cost" in each)}
         entry |= {"fraction_best": max(fractions), "fraction_median": statistics.median(fractions)}
 
 
@@ -208,7 +213,7 @@ def progress(passes: list[tuple], label: str) -> Iterator[tuple]:
     except ImportError:
         yield from passes
         return
-    bar = tqdm(passes, desc=label, unit="pass")
+    bar = tqdm(passes, desc=label, unit="pass", disable=None)  # None: not where the output goes to a file
     for each in bar:
         bar.set_postfix_str(f"{each[0].name} {each[1]}")
         yield each

@@ -50,7 +50,7 @@ class Conv:
 
     @property
     def out_spatial(self) -> tuple[int, ...]:
-        pairs = zip(self.spatial, self.kernel)
+        pairs = zip(self.spatial, self.kernel, strict=True)
         return tuple(_windows(n, k, self.stride, self.padding, self.dilation) for n, k in pairs)
 
     def terms(self, what: str) -> int:
@@ -90,7 +90,8 @@ class Pool:
 
     @property
     def out_spatial(self) -> tuple[int, ...]:
-        return tuple(_windows(n, k, self.stride, self.padding, 1) for n, k in zip(self.spatial, self.kernel))
+        pairs = zip(self.spatial, self.kernel, strict=True)
+        return tuple(_windows(n, k, self.stride, self.padding, 1) for n, k in pairs)
 
     def terms(self, what: str) -> int:
         return 1 if self.family == "max" else prod(self.kernel)

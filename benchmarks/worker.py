@@ -3,8 +3,9 @@
 python -m benchmarks.worker LIBRARY THREADS ALGORITHM
 
 {"do": "hello"} -> versions · {"do": "prepare", "case", "what", "dtype", "file"} computes once and saves the result ·
-{"do": "time", "seconds"} -> best and median seconds of a run · {"do": "peak", "dtype", "seconds"} -> FLOP/s · {"do": "copy", "size",
-"seconds"} -> bytes/s. A request that fails is answered by {"error": ...}. LIBRARY "definition" is the float64 reference.
+{"do": "time", "seconds", "dtype"} -> best and median seconds of a run · {"do": "peak", "dtype", "seconds"} -> FLOP/s ·
+{"do": "copy", "size", "seconds"} -> bytes/s. A request that fails is answered by {"error": ...}, one that the library has no
+function for by {"absent": ...}. LIBRARY "definition" is the float64 reference.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import os
 import statistics
 import sys
 import time
+
+LOOK = 0.001  # seconds of one look at the peak, and of a burst of runs
 
 
 def pin(threads: int) -> None:
@@ -55,19 +58,34 @@ class Session:
         np.save(file, to_numpy(self.run()))
         return {}
 
-    def time(self, seconds: float) -> dict:
-        """At least 3 runs and `seconds` of them, after a tenth of that (at least one run) to warm up."""
-        clock, run, times = time.perf_counter, self.run, []
+    def time(self, seconds: float, dtype: str | None = None) -> dict:
+        """At least 3 runs and `seconds` of them, after a tenth of that (at least one run) to warm up.
+
+        With a dtype, the machine's peak is looked at before and after every burst of about a millisecond of runs; "cost" is
+        then the FLOP that the machine could have done in the time of one run.
+        """
+        from .peak import multiply_add_peak
+
+        clock, run, times, costs, peaks = time.perf_counter, self.run, [], [], []
         end = clock() + seconds / 10
         run()
         while clock() < end:
             run()
         end = clock() + seconds
+        if dtype:
+            peaks.append(multiply_add_peak(self.threads, dtype, LOOK))
         while len(times) < 3 or clock() < end:
-            start = clock()
-            run()
-            times.append(clock() - start)
-        return {"best": min(times), "median": statistics.median(times), "runs": len(times)}
+            burst, burst_end = [], clock() + LOOK
+            while not burst or clock() < burst_end:
+                start = clock()
+                run()
+                burst.append(clock() - start)
+            times += burst
+            if dtype:
+                peaks.append(multiply_add_peak(self.threads, dtype, LOOK))
+                costs.append(statistics.median(burst) * statistics.mean(peaks[-2:]))
+        answer = {"best": min(times), "median": statistics.median(times), "runs": len(times)}
+        return answer | ({"cost": statistics.median(costs), "peak": statistics.median(peaks)} if dtype else {})
 
     def peak(self, dtype: str, seconds: float) -> dict:
         from .peak import multiply_add_peak
@@ -83,7 +101,7 @@ class Session:
 def main() -> None:
     library, threads, algorithm = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)                                     # whatever a library prints must not look like an answer
+    os.dup2(2, 1)  # whatever a library prints must not look like an answer
     pin(threads)
     gc.disable()
     session = None
@@ -92,6 +110,8 @@ def main() -> None:
         try:
             session = session or Session(library, threads, algorithm)
             answer = getattr(session, request.pop("do"))(**request)
+        except NotImplementedError as error:
+            answer = {"absent": str(error)}
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {str(error)[:300]}"}
         print(json.dumps(answer), file=answers, flush=True)

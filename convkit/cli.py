@@ -35,10 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Examples
     --------
     >>> from convkit.cli import main
-    >>> main(["--version"])  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    SystemExit: 0
+    >>> main(["predict", "no-model", "no-image.png"])
+    2
     """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a file name need not fit the terminal's encoding
     parser = _parser()
     given = parser.parse_args(arguments)
     if given.run is None:
@@ -69,7 +71,7 @@ def _one_line(error: Exception) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="convkit", description="Fast convolution for NumPy. Start with: convkit demo")
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    parser.add_argument("--version", action=_Version, nargs=0, dest=argparse.SUPPRESS, help="print the version and exit")
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
     _add_demo(commands)
@@ -84,7 +86,7 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
     text = "Learn to read handwritten digits that ship with convkit, in seconds, and draw how the network does it."
     parser = commands.add_parser("demo", help="learn to read handwritten digits, in seconds", description=text)
     parser.add_argument("--out", metavar="DIR", help="folder to write into, new or empty (runs/digits-DATE-TIME)")
-    _add_training(parser, epochs=30)
+    _add_training(parser, epochs=30, threads=1)
     parser.set_defaults(run=_demo)
 
 
@@ -98,7 +100,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     colour.add_argument("--grey", dest="colour", action="store_const", const="grey", help="read images as grey")
     colour.add_argument("--rgb", dest="colour", action="store_const", const="rgb", help="read images as RGB (grey if all are)")
     _add_training(parser, epochs=30)
-    parser.add_argument("--batch-size", type=_whole(1, 1 << 20), default=32, metavar="N", help="images per step (32)")
+    parser.add_argument("--batch-size", type=_whole(1, 1 << 20), default=16, metavar="N", help="images per step (16)")
     parser.add_argument("--learning-rate", type=_positive, default=2e-3, metavar="R", help="learning rate at the start (0.002)")
     parser.add_argument("--validation", type=_share, default=0.2, metavar="S", help="share of each class to hold out (0.2)")
     parser.set_defaults(run=_train)
@@ -114,12 +116,13 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=_predict)
 
 
-def _add_training(parser: argparse.ArgumentParser, epochs: int) -> None:
+def _add_training(parser: argparse.ArgumentParser, epochs: int, threads: int | None = None) -> None:
     parser.add_argument(
         "--epochs", type=_whole(1, 1 << 20), default=epochs, metavar="N", help=f"times through the images ({epochs})"
     )
     parser.add_argument("--seed", type=_whole(0, 1 << 63), default=0, metavar="N", help="choose all random numbers (0)")
-    parser.add_argument("--threads", type=_whole(1, 1 << 20), metavar="N", help="threads to compute with (all cores)")
+    told = f"threads to compute with ({threads or 'all cores'})"
+    parser.add_argument("--threads", type=_whole(1, 1 << 20), default=threads, metavar="N", help=told)
 
 
 def _demo(given: argparse.Namespace) -> None:
@@ -152,7 +155,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from convkit._version import __version__
 
-        parser.exit(0, f"convkit {__version__}\n")
+        print("convkit", __version__)
+        parser.exit(0)
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OPTIMIZERS", "SGD", "Adam"]
 
-FLUSH_EVERY = 16  # steps; a decaying average must not stay subnormal, where arithmetic is about 100 times slower
+FLUSH_EVERY = 16  # steps; a decaying average must not stay subnormal, where arithmetic is about 50 times slower
 
 
 @dataclass

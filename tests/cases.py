@@ -128,7 +128,7 @@ def numbers(shape: tuple, dtype: Any, seed: int, integers: bool = False) -> np.n
     rng = np.random.default_rng([seed, *shape])
     if integers:
         return (rng.integers(1, 3, shape) * rng.choice([-1, 1, 1, 2], shape)).astype(dtype)
-    return rng.standard_normal(shape).astype(dtype)
+    return rng.standard_normal(shape, dtype=dtype)
 
 
 def to_layout(a: np.ndarray, layout: str) -> np.ndarray:
@@ -211,7 +211,7 @@ CONVS = [
     Conv((1, 61, 7), 6, (9,), stride=4, padding=((3, 5),), dilation=2, name="1-D, stride 4, dilation 2, uneven padding"),
     Conv((2, 33, 8), 8, (3,), groups=8, padding="same", name="1-D, depthwise"),
     Conv((1, 5, 6, 7, 3), 9, (3, 3, 3), padding=1, name="3-D, 3x3x3"),
-    Conv((2, 4, 7, 5, 4), 6, (2, 3, 1), stride=(1, 2, 3), padding=(1, 0, 1), name="3-D, mixed strides"),
+    Conv((2, 4, 7, 5, 4), 6, (2, 3, 1), stride=(1, 2, 3), padding=(1, 0, 0), name="3-D, mixed strides"),
     Conv((1, 5, 4, 6, 6), 4, (2, 2, 2), groups=2, dilation=(2, 1, 3), padding="same", name="3-D, groups, dilation"),
 ]
 

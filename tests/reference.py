@@ -122,7 +122,7 @@ def conv_grad(dy: Any, x: Any, w: Any, *, stride: Any = 1, padding: Any = 0, dil
         g = c.grouped_outputs(dy[position])
         dx[window] += c.whole_window(g @ filters)
         dw += g.transpose(0, 2, 1) @ c.grouped_window(padded[window])
-    return c.inside(dx), dw.reshape(np.shape(w)), dy.reshape(-1, c.outputs).sum(axis=0)
+    return c.inside(dx), dw.reshape(np.shape(w)), dy.sum(axis=tuple(range(dy.ndim - 1)))
 
 
 # --- pooling --------------------------------------------------------------------------------------------------------------
@@ -174,10 +174,8 @@ def max_pool_grad(dy: Any, x: Any, kernel_size: Any, **how: Any) -> np.ndarray:
     _, indices = max_pool(x, kernel_size, **how)
     batch, *size, channels = np.shape(x)
     dx = np.zeros((batch, int(np.prod(size)), channels))
-    for n, *position, c in np.ndindex(indices.shape):
-        target = indices[(n, *position, c)]
-        if target >= 0:
-            dx[n, target, c] += dy[(n, *position, c)]
+    real = np.nonzero(indices >= 0)
+    np.add.at(dx, (real[0], indices[real], real[-1]), np.asarray(dy, np.float64)[real])
     return dx.reshape(np.shape(x))
 
 

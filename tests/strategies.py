@@ -5,6 +5,7 @@ They shrink towards one axis, size 1, no options. `busy_convs` are larger, so th
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import reference
@@ -68,7 +69,7 @@ def _roomy(case: Conv) -> Conv:
 
 @st.composite
 def busy_convs(draw: Any) -> Conv:
-    """Half a million to some tens of millions of multiply-adds: enough work for several threads."""
+    """From 0.6 to some tens of millions of multiply-adds: enough work for several threads."""
     rank = draw(st.sampled_from([1, 2, 2, 2, 3]))
     kernel = tuple(draw(st.integers(1, {1: 9, 2: 4, 3: 2}[rank])) for _ in range(rank))
     stride, dilation = draw(axes(st.integers(1, 2), rank)), draw(axes(st.integers(1, 2), rank))
@@ -77,8 +78,10 @@ def busy_convs(draw: Any) -> Conv:
     groups = draw(st.sampled_from([1, 1, 1, 2, 4, 16]))
     depth = draw(st.integers(1, 48 // groups)) if groups > 1 else draw(st.integers(1, 70))
     outputs = draw(st.integers(1, 48 // groups)) if groups > 1 else draw(st.integers(16, 70))
-    batch = draw(st.integers(1, 5))
-    return _roomy(Conv((batch, *size, groups * depth), groups * outputs, kernel, stride, padding, dilation, groups))
+    one = _roomy(Conv((1, *size, groups * depth), groups * outputs, kernel, stride, padding, dilation, groups))
+    work = prod(one.y) * prod(kernel) * depth
+    batch = draw(st.integers(1, 4)) + 6 * 10**5 // work
+    return Conv((batch, *one.x[1:]), one.o, one.k, one.stride, one.padding, one.dilation, one.groups)
 
 
 @st.composite

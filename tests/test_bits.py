@@ -16,7 +16,7 @@ from test_conv_arrays import VIEWS
 import convkit
 
 THREADS = (1, 2, 3, 7)
-some_convs = strategies.convs() | strategies.busy_convs()
+some_convs = strategies.convs() | strategies.busy_convs() | strategies.busy_convs()
 views = st.sampled_from(sorted(VIEWS.keys() - {"byte-swapped"}))
 
 

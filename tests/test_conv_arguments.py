@@ -65,14 +65,16 @@ def test_groups_below_1_are_refused(op, value):
 
 @both
 @pytest.mark.parametrize("name", ["stride", "padding", "dilation", "groups"])
-@pytest.mark.parametrize("value", [1.0, "1", np.float64(2), True, np.bool_(True), [], b"1", 1j, object()], ids=repr)
+@pytest.mark.parametrize("value", [1.0, np.float64(2), True, np.bool_(True), b"1", 1j, object()], ids=repr)
 def test_a_size_that_is_no_integer_is_refused(op, name, value):
-    if value == []:
-        refused(op, ValueError if name != "groups" else TypeError, name, **{name: value})
-    elif (name, value) == ("padding", "1"):
-        refused(op, ValueError, name, "same", padding=value)
-    else:
-        refused(op, TypeError, name, **{name: value})
+    refused(op, TypeError, name, **{name: value})
+
+
+@both
+def test_a_number_in_a_string_is_refused(op):
+    for name in ("stride", "dilation", "groups"):
+        refused(op, TypeError, name, **{name: "1"})
+    refused(op, ValueError, "padding", "same", padding="1")  # a string, but none of the names
 
 
 @both
@@ -146,18 +148,12 @@ def test_an_input_without_rows_and_without_padding_is_refused(op):
     refused(op, ValueError, args=args)
 
 
-@pytest.mark.parametrize("stride", [2**31, HUGE, 2**63 - 1])
+@pytest.mark.parametrize("stride", [2**31, HUGE, 2**63 - 1, 2**63, 10**30])
 def test_a_huge_stride_gives_one_output(stride):
     x, w, b = zeros(X, W, B)
     assert convkit.conv2d(x + 1, w + 1, b, stride=stride).tolist() == [[[[54.0] * 4]]] * 2
     dx, dw, _ = convkit.conv2d_grad(*zeros((2, 1, 1, 4), X, W), stride=stride)
     assert (dx.shape, dw.shape) == (X, W)
-
-
-@both
-@pytest.mark.parametrize("stride", [2**63, 10**30])
-def test_a_stride_beyond_64_bits_is_refused(op, stride):
-    refused(op, ValueError, "stride", stride=stride, args=zeros((2, 1, 1, 4), X, W) if op.endswith("_grad") else None)
 
 
 @both
@@ -217,7 +213,7 @@ def test_a_scalar_is_no_image():
 
 @pytest.mark.parametrize("shape", [(), (3,), (5,), (1,), (4, 1), (1, 4)], ids=str)
 def test_a_bias_of_another_shape_is_refused(shape):
-    refused("conv2d", ValueError, "b", "(4,)", str(shape), args=zeros(X, W, shape))
+    refused("conv2d", ValueError, "bias", "(4,)", str(shape), args=zeros(X, W, shape))
 
 
 @both
@@ -229,14 +225,14 @@ def test_filters_for_another_number_of_channels_are_refused(op):
 
 @pytest.mark.parametrize("shape", [(2, 6, 7, 3), (1, 6, 7, 4), (0, 6, 7, 4), (2, 7, 6, 4), (2, 6, 4), ()], ids=str)
 def test_a_gradient_of_another_shape_is_refused(shape):
-    refused("conv2d_grad", ValueError, "dy", str(DY), str(shape), args=zeros(shape, X, W))
+    refused("conv2d_grad", ValueError, "dy", str(shape), args=zeros(shape, X, W))
 
 
 REFUSED = ["f2", "i1", "i4", "i8", "u1", "u8", "?", "c8", "c16", "O", "U1", "S1", "M8[s]", "m8[s]", "f4,f4"]
 REFUSED += ["g"] * (np.dtype("g") != np.dtype("d"))  # a long double of its own
 
 
-@pytest.mark.parametrize(("place", "name"), enumerate(["x", "w", "b"]))
+@pytest.mark.parametrize(("place", "name"), list(enumerate(["x", "w", "b"])))
 @pytest.mark.parametrize("dtype", REFUSED)
 def test_other_dtypes_are_refused_and_never_cast(place, name, dtype):
     args = zeros(X, W, B)
@@ -266,7 +262,7 @@ def test_ragged_and_integer_lists_are_refused():
     refused("conv2d", TypeError, "x", args=[[[[[1, 2, 3]]]], *zeros(W)])
 
 
-@pytest.mark.parametrize(("place", "name"), enumerate(["x", "w", "b"]))
+@pytest.mark.parametrize(("place", "name"), list(enumerate(["x", "w", "b"])))
 def test_masked_arrays_are_refused(place, name):
     """np.asarray would silently drop the mask."""
     args = zeros(X, W, B)
@@ -314,7 +310,7 @@ def test_another_name_is_refused(name, value):
 @both
 @pytest.mark.parametrize("name", ["layout", "algorithm"])
 def test_an_option_of_another_type_is_refused(op, name):
-    for value in (None, 3, b"NHWC"):
+    for value in (3, b"NHWC", ["NHWC"]):
         refused(op, TypeError, name, **{name: value})
 
 

@@ -67,10 +67,10 @@ class Subclass(np.ndarray):
 VIEWS = {
     "Fortran order": np.asfortranarray,
     "every second channel": lambda a: spaced(a, -1),
-    "every second column": lambda a: spaced(a, -2),
+    "every second column": lambda a: spaced(a, max(-2, -a.ndim)),
     "every second image": lambda a: spaced(a, 0),
     "negative channel stride": lambda a: reversed_memory(a, -1),
-    "negative row stride": lambda a: reversed_memory(a, 1),
+    "negative row stride": lambda a: reversed_memory(a, min(1, a.ndim - 1)),
     "transposed": transposed_memory,
     "one byte off": lambda a: offset(a, 1),
     "one item off": lambda a: offset(a, a.itemsize),
@@ -106,8 +106,6 @@ def gradients(a: dict, layout: str) -> tuple:
 @pytest.mark.parametrize("name", ["x", "w", "b", "dy"])
 def test_any_view_gives_the_bits_of_its_contiguous_copy(name, dtype, layout, view, isa):
     plain = arguments(layout, dtype)
-    if plain[name].ndim == 1 and view in (VIEWS["every second column"], VIEWS["negative row stride"]):
-        pytest.skip("a bias has one axis")
     viewed = dict(plain, **{name: view(plain[name])})
     assert np.array_equal(viewed[name], plain[name])
     before = viewed[name].tobytes()
@@ -265,5 +263,5 @@ def test_an_array_that_says_it_is_far_larger_than_memory_is_not_copied():
     """8 GiB of one broadcast number; a stride of 2**20 makes the answer small."""
     x = np.broadcast_to(np.float32(3), (1, 2**31 + 16, 1))
     y = convkit.conv1d(x, np.float32([[[1], [10]]]), stride=2**20)
-    assert y.shape == (1, 2048, 1)
+    assert y.shape == (1, 2049, 1)
     assert (y == 33).all()

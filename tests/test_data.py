@@ -89,6 +89,12 @@ def test_image_folder_refuses_what_cannot_be_learnt_from(tmp_path, make, error, 
         image_folder(make(tmp_path))
 
 
+def test_image_folder_refuses_a_class_name_that_cannot_be_printed(two_classes):
+    paint(two_classes / "new\nline" / "x.png")
+    with pytest.raises(ValueError, match="cannot be printed"):
+        image_folder(two_classes)
+
+
 @pytest.mark.parametrize("size", [None, 4])
 @pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n" + bytes(40)])
 def test_a_damaged_image_is_one_error_that_names_it(two_classes, content, size):

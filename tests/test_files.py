@@ -107,7 +107,12 @@ def test_a_failed_save_leaves_the_last_good_file(call, saved, monkeypatch):
 def test_saving_syncs_the_file_then_replaces_then_syncs_the_folder(saved, monkeypatch):
     calls = []
     fsync, replace = os.fsync, os.replace
-    monkeypatch.setattr(os, "fsync", lambda fd: calls.append("folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file") or fsync(fd))
+
+    def noted_fsync(fd):
+        calls.append("folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file")
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
     monkeypatch.setattr(os, "replace", lambda *args: calls.append("replace") or replace(*args))
     model().save(saved)
     assert calls == ["file", "replace", "folder"]
@@ -122,7 +127,10 @@ def test_a_folder_or_file_that_is_not_there(tmp_path):
         load_model(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 7, b"\xff" * 8, b"\0" * 8, b"\x02" + b"\0" * 7 + b"{}", b"PK\3\4" * 99, b"\x80\4."])
+OTHER_KINDS = [b"", b"\0" * 7, b"\xff" * 8, b"\0" * 8, b"\x02" + b"\0" * 7 + b"{}", b"PK\3\4" * 99, b"\x80\4."]
+
+
+@pytest.mark.parametrize("content", OTHER_KINDS)
 def test_files_of_another_kind_are_refused(content, tmp_path):
     path = tmp_path / "x"
     path.write_bytes(content)
@@ -212,11 +220,13 @@ def test_a_forged_architecture_is_refused(name, tmp_path):
 def test_forged_weights_and_metadata_are_refused(tmp_path):
     path = tmp_path / "forged"
     good = {name: param.value for name, param in model().params.items()}
-    for weights in ({}, {**good, "8.w": good["0.w"]}, {**good, "0.b": good["0.b"].astype(np.float64)}, {**good, "0.b": good["7.b"]}):
+    wide, short = good["0.b"].astype(np.float64), good["7.b"]
+    for weights in ({}, {**good, "8.w": good["0.w"]}, {**good, "0.b": wide}, {**good, "0.b": short}):
         forged(path, lambda a: None, weights)
-        with pytest.raises(ModelFileError, match="is not a sound model file: .*(weights must be|0.b must be)"):
+        with pytest.raises(ModelFileError, match=r"is not a sound model file: .*(weights must be|0\.b must be)"):
             load_model(path)
-    for change, words in (({"version": "2"}, "version is 2"), ({"format": "pt"}, "not a convkit model"), ({"sha256": "0"}, "SHA-256")):
+    changes = [({"version": "2"}, "version is 2"), ({"format": "pt"}, "not a convkit model"), ({"sha256": "0"}, "SHA-256")]
+    for change, words in changes:
         forged(path, lambda a: None, **change)
         with pytest.raises(ModelFileError, match=words):
             load_model(path)

@@ -105,8 +105,9 @@ def test_journey_draws_every_map():
     images, _, probabilities = some()
     steps = [("Conv2D", np.ones((8, 8, 5))), ("MaxPool2D", np.ones((4, 4, 5)))]
     figure = viz.journey(images[0], steps, probabilities[0], CLASSES)
-    assert len(figure.axes) == 1 + 5 + 5 + 1
     assert "5 maps of 4 x 4" in texts(figure)
+    for axes, side in zip(figure.axes[1:3], (8, 4), strict=True):
+        assert axes.images[0].get_array().count() >= 5 * side**2
 
 
 @pytest.mark.parametrize(("maps", "classes"), [(np.ones((8, 8)), CLASSES), (np.ones((8, 8, 1)), CLASSES[:2])])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,7 +47,7 @@ def learn(
     Returns
     -------
     History
-        As `Sequential.fit` returns it.
+        As `Sequential.fit` returns it; ``interrupted`` after Ctrl-C.
 
     Raises
     ------
@@ -64,18 +65,20 @@ def learn(
             optimizer.learning_rate = learning_rate * (1 + math.cos(math.pi * (epoch + 1) / epochs)) / 2
             moved[...] = shifted(x, reach, rng)  # fit reads its images anew in each epoch
 
-    return model.fit(
-        moved,
-        y,
-        batch_size=batch_size,
-        epochs=epochs,
-        optimizer=optimizer,
-        validation_data=held_out,
-        rng=rng,
-        verbose=verbose,
-        callbacks=[prepare_next],
-        check_finite=True,
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="fit: interrupted")  # the callers say so themselves
+        return model.fit(
+            moved,
+            y,
+            batch_size=batch_size,
+            epochs=epochs,
+            optimizer=optimizer,
+            validation_data=held_out,
+            rng=rng,
+            verbose=verbose,
+            callbacks=[prepare_next],
+            check_finite=True,
+        )
 
 
 def shifted(images: np.ndarray, reach: int, rng: np.random.Generator) -> np.ndarray:

@@ -71,4 +71,4 @@ def as_json(images: Sequence[str], classes: Classes, probabilities: np.ndarray) 
         share = {name: round(float(value), 6) for name, value in zip(classes.classes, row, strict=True)}
         best = int(row.argmax())
         found.append({"file": file, "class": classes.classes[best], "probability": float(row[best]), "probabilities": share})
-    return json.dumps(found, indent=2, ensure_ascii=False)
+    return json.dumps(found, indent=2)

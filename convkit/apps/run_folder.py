@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -47,8 +49,9 @@ class Classes:
         return (self.size, self.size, COLOURS[self.colour])
 
 
-def new_run_folder(out: str | None, name: str) -> Path:
-    """Make the folder that a run writes into, before any work is done.
+@contextmanager
+def run_folder(out: str | None, name: str) -> Iterator[Path]:
+    """Make the folder that a run writes into, before any work is done; take it away if the run fails with nothing written.
 
     Parameters
     ----------
@@ -58,8 +61,8 @@ def new_run_folder(out: str | None, name: str) -> Path:
     name : str
         What the default folder's name starts with.
 
-    Returns
-    -------
+    Yields
+    ------
     Path
         An empty folder.
 
@@ -70,12 +73,23 @@ def new_run_folder(out: str | None, name: str) -> Path:
     ValueError
         If ``out`` holds files already.
     """
-    if out is not None:
-        folder = Path(out)
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise ValueError(f"the folder {folder} holds files already; choose a new one, nothing is overwritten")
-        return folder
+    given = None if out is None else Path(out)
+    keep = given is not None and given.exists()
+    folder = _fresh(name) if given is None else given
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise ValueError(f"the folder {folder} holds files already; choose a new one, nothing is overwritten")
+    try:
+        yield folder
+    except BaseException:
+        if not keep:
+            with suppress(OSError):  # it holds files
+                folder.rmdir()
+        raise
+
+
+def _fresh(name: str) -> Path:
+    """Make a folder that nobody else has."""
     stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     number = 1
     while True:
@@ -91,7 +105,7 @@ def new_run_folder(out: str | None, name: str) -> Path:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file with one key per line."""
-    lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in content.items())
+    lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in content.items())
     path.write_text("{\n" + lines + "\n}\n", encoding="utf-8")
 
 
@@ -130,10 +144,11 @@ def write_image(path: Path, pixels: np.ndarray) -> None:
 
 def list_files(folder: Path, about: Sequence[tuple[str, str]]) -> str:
     """Say of each file or folder of a run how large it is and what it holds."""
-    rows = [(name, f"{sum(file.stat().st_size for file in _files(folder / name)) / 1000:.0f} kB", text) for name, text in about]
+    rows = [(name, f"{math.ceil(_size(folder / name) / 1000)} kB", text) for name, text in about]
     names, sizes = (max(len(row[i]) for row in rows) for i in (0, 1))
     return "\n".join(f"  {name.ljust(names)}  {size.rjust(sizes)}  {text}" for name, size, text in rows)
 
 
-def _files(path: Path) -> list[Path]:
-    return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+def _size(path: Path) -> int:
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)

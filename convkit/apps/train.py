@@ -10,7 +10,7 @@ import numpy as np
 from convkit.apps.learn import learn
 from convkit.apps.network import image_network
 from convkit.apps.report import closing, verdict, write_model, write_pictures
-from convkit.apps.run_folder import MODEL_FILE, Classes, new_run_folder
+from convkit.apps.run_folder import MODEL_FILE, Classes, run_folder
 from convkit.apps.terminal import live, needs, program
 from convkit.data import ImageFolder, image_folder, stratified_split
 
@@ -23,7 +23,7 @@ def train(
     size: int | None = None,
     colour: str | None = None,
     seed: int = 0,
-    batch_size: int = 32,
+    batch_size: int = 16,
     learning_rate: float = 2e-3,
     validation: float = 0.2,
     threads: int | None = None,
@@ -73,24 +73,20 @@ def train(
     classes = Classes(data.classes, data.size, data.colour)
     rng = np.random.default_rng(seed)
     kept, held = stratified_split(data.labels, validation, rng)
-    folder = new_run_folder(out, "train")
-    print(_introduction(source, data, len(held)), end="\n\n")
-
     images = data.images.astype(np.float32) / 255
     x_test, y_test = images[held], data.labels[held]
-    with nullcontext() if threads is None else convkit.threads(threads):
+    with run_folder(out, "train") as folder, nullcontext() if threads is None else convkit.threads(threads):
+        print(_introduction(source, data, len(held)), end="\n\n")
         model = image_network(data.size, images.shape[-1], len(data.classes), rng)
         print("The network")
         model.summary()
         print(f"\nLearning, {epochs} times through the images")
         how = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "rng": rng, "verbose": live()}
         history = learn(model, images[kept], data.labels[kept], (x_test, y_test), **how)
-        if history.interrupted and not history.history:
-            folder.rmdir()
-            raise KeyboardInterrupt
-        write_model(folder, model, classes, history)
+        if history.history:
+            write_model(folder, model, classes, history)
         if history.interrupted:
-            print(f"\nStopped early; the model as it was then is in {folder}")
+            print(f"\nStopped early; the model as it was then is in {folder}" if history.history else "\nStopped early")
             raise KeyboardInterrupt
         probabilities = softmax(model.predict(x_test))
         print("\n" + verdict(y_test, probabilities, sum(history.history["seconds"])), end="\n\n", flush=True)

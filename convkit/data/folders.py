@@ -150,6 +150,9 @@ def _class_folders(root: Path) -> list[Path]:
     if len(found) < 2:
         have = "no subfolder" if not found else f"one subfolder only ({found[0].name})"
         raise ValueError(f"image_folder: {root} has {have}; wanted one subfolder per class, at least two")
+    for folder in found:
+        if not folder.name.isprintable():
+            raise ValueError(f"image_folder: the class folder {str(folder)!r} has a name that cannot be printed; rename it")
     return found
 
 

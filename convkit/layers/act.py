@@ -9,6 +9,7 @@ import numpy as np
 
 from convkit import ops
 from convkit.layers.base import Backward, Layer, Shape
+from convkit.ops.act import select
 
 __all__ = ["Dropout", "ReLU", "Softmax"]
 
@@ -114,7 +115,8 @@ class Dropout(Layer):
         scale = 1 / (1 - self.p) if self.p < 1 else 0.0
 
         def apply(values: np.ndarray, needs_input: bool = True) -> np.ndarray:
-            result = np.zeros_like(values)  # written where kept, not multiplied by 0: 0 * inf would be NaN
-            return np.multiply(values, scale, out=result, where=keep)
+            result = select(values, keep, np.empty_like(values))
+            result *= scale
+            return result
 
         return apply(x), apply

@@ -59,7 +59,7 @@ class Filters(Layer):
             if self.activation == "relu":
                 dy = ops.relu_grad(dy, y)
             needs = (("x",) if needs_input else ()) + tuple(self.params)
-            dx, *grads = grad(dy, x, self._filters(), needs=needs, **self.how)
+            dx, *grads = grad(dy, x, self.packed(), needs=needs, **self.how)
             for param, d in zip(self.params.values(), grads, strict=False):
                 param.grad += d.reshape(param.grad.shape)
             return dx

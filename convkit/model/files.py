@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import secrets
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -122,7 +123,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Layer], dic
 
 
 @contextlib.contextmanager
-def damage(path: str | os.PathLike[str], *also: type[Exception]):
+def damage(path: str | os.PathLike[str], *also: type[Exception]) -> Iterator[None]:
     """Turn what a damaged file can raise into ModelFileError."""
     try:
         yield

@@ -99,12 +99,12 @@ def train(
         for epoch in range(how.epochs):
             logs = _epoch(how, x, y, rng.permutation(indices), held, interrupt, progress, epoch)
             if logs is None:
-                history.interrupted = True
                 break
             history.add(logs)
             progress.epoch(epoch, logs)
             for callback in how.callbacks:
                 callback(how.model, epoch, dict(logs))
+    history.interrupted = interrupt.asked
     if history.interrupted:
         done = len(history.history.get("seconds", ()))
         warnings.warn(f"fit: interrupted after {done} of {how.epochs} epochs", RuntimeWarning, stacklevel=3)
@@ -211,7 +211,9 @@ def _batches(order: Any, size: int) -> Iterator[Any]:
     return (order[start : start + size] for start in range(0, len(order), size))
 
 
-def samples(how: Settings, x: Any, y: Any, *, prefix: str = "", shape: tuple[int, ...] | None = None):
+def samples(
+    how: Settings, x: Any, y: Any, *, prefix: str = "", shape: tuple[int, ...] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """x and y as arrays that fit the model, the loss and each other."""
     op, model = how.op, how.model
     x = inputs(op, f"{prefix}x", x, model.dtype, model.input_shape or shape)

@@ -23,6 +23,7 @@ class Sequential:
     Parameters
     ----------
     layers : iterable of Layer
+        A layer that another model has built keeps its weights and shares them.
     input_shape : tuple of int, optional
         Shape of one sample, channels last, without the batch axis; if not given, `fit` takes it from the data.
     rng : int or numpy.random.Generator, optional
@@ -114,13 +115,26 @@ class Sequential:
                 raise ValueError(f"Sequential: the model is built for samples of shape {self.input_shape}, got {shape}")
             return self.output_shape
         inputs = [shape, *self.shapes(shape)]
-        if weights is not None:
+        if weights is None:
+            new = [layer for i, layer in enumerate(self.layers) if self._is_new(i, layer, inputs[i])]
+        else:
             self._check_weights(inputs, weights)
+            new = self.layers
         for i, layer in enumerate(self.layers):
-            own = None if weights is None else {name: weights[f"{i}.{name}"] for name in layer.param_shapes(inputs[i])}
-            layer.build(inputs[i], self.rng, self.dtype, weights=own)
+            if layer in new:
+                own = None if weights is None else {name: weights[f"{i}.{name}"] for name in layer.param_shapes(inputs[i])}
+                layer.build(inputs[i], self.rng, self.dtype, weights=own)
         self.input_shape = shape
         return inputs[-1]
+
+    def _is_new(self, i: int, layer: Layer, shape: Shape) -> bool:
+        """Whether a layer needs building: one that another model has built is shared with it, weights and all."""
+        if layer.input_shape is None:
+            return True
+        if (layer.input_shape, layer.dtype) != (shape, self.dtype):
+            is_, got = (f"{d} of shape {s}" for s, d in ((layer.input_shape, layer.dtype), (shape, self.dtype)))
+            raise ValueError(f"Sequential: layer {i} ({type(layer).__name__}) is built for {is_}, here it gets {got}")
+        return False
 
     def _check_weights(self, inputs: list[Shape], weights: dict[str, np.ndarray]) -> None:
         wanted = {
@@ -204,6 +218,7 @@ class Sequential:
         Parameters
         ----------
         x : array_like of shape (N, *input_shape), dtype of the model
+            An array is read where it lies, so a callback may write other samples into it for the next epoch.
         y : array_like of shape (N,) of class numbers, or (N, K) of probabilities
         batch_size : int, default 32
         epochs : int, default 1
@@ -286,10 +301,8 @@ class Sequential:
         shape = self.built()
         batch_size = positive(batch_size, "predict", "batch_size")
         x = fit.inputs("predict", "x", x, self.dtype, shape)
-        y = np.empty((len(x), *self.output_shape), self.dtype)
-        for start in range(0, len(x), batch_size):
-            y[start : start + batch_size] = self.forward(x[start : start + batch_size])[0]
-        return y
+        starts = range(0, max(len(x), 1), batch_size)  # no samples are one empty batch
+        return np.concatenate([self.forward(x[start : start + batch_size])[0] for start in starts])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write layers and weights to a safetensors file; an existing file is replaced in one step or not at all.

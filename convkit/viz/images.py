@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convkit.viz.style import GREEN, INK, ORANGE, QUIET, new_figure, place, show_pixels
+from convkit.viz.style import GREEN, INK, ORANGE, QUIET, new_figure, place, short, show_pixels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,8 +70,9 @@ def mistakes(
         show_pixels(axes, image / 255 if image.shape[-1] == 3 and image.dtype == np.uint8 else image, cmap="gray_r")
         colour = ORANGE if wrong[index] else GREEN
         share = 100 * probabilities[index, predicted[index]]
-        taken = f"taken for {classes[predicted[index]]}" if wrong[index] else "right"
-        for height, text, shade in ((-0.05, f"true {classes[labels[index]]}", INK), (-0.21, f"{taken}, {share:.0f} %", colour)):
+        taken = f"taken for {short(classes[predicted[index]], 8)}" if wrong[index] else "right"
+        true = f"true {short(classes[labels[index]], 14)}"
+        for height, text, shade in ((-0.05, true, INK), (-0.21, f"{taken}, {share:.0f} %", colour)):
             how = {"ha": "center", "va": "top", "color": shade, "parse_math": False}
             axes.text(0.5, height, text, transform=axes.transAxes, **how)
         for side in axes.spines.values():

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convkit.viz.style import BLUE, INK, LINE, ORANGE, QUIET, new_figure, place, show_pixels, write
+from convkit.viz.style import BLUE, DOTS_PER_INCH, INK, LINE, ORANGE, QUIET, new_figure, place, short, show_pixels, write
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 TILE, GAP, ACROSS = 0.52, 0.05, 16  # inches, inches, maps in a row
@@ -62,8 +63,8 @@ def journey(
     >>> from convkit import viz
     >>> steps = [("Conv2D", np.ones((8, 8, 4)))]
     >>> figure = viz.journey(np.ones((8, 8, 1)), steps, np.array([0.2, 0.8]), ["cat", "dog"])
-    >>> len(figure.axes)                                  # the input, four maps, the bars
-    6
+    >>> len(figure.axes)                                  # the input, the maps, the bars
+    3
     """
     if probabilities.shape != (len(classes),):
         raise ValueError(f"journey: {len(classes)} classes need probabilities ({len(classes)},), got {probabilities.shape}")
@@ -106,10 +107,29 @@ def _step(figure: Figure, top: float, name: str, maps: np.ndarray) -> None:
     _caption(figure, top, name, f"{count} map{'s' * (count != 1)} of {_size(maps)}{more}")
     finite = np.where(np.isfinite(maps), maps, 0)
     limit = float(np.abs(finite).max()) or 1.0
-    for i in range(min(count, LARGEST_DRAWN)):
-        row, column = divmod(i, ACROSS)
-        axes = place(figure, LABEL + column * (TILE + GAP), top + row * (TILE + GAP), TILE, TILE)
-        show_pixels(axes, maps[..., i], cmap="PuOr_r", vmin=-limit, vmax=limit)
+    axes = place(figure, LABEL, top, ACROSS * (TILE + GAP), _height(maps))
+    _mosaic(axes, maps[..., :LARGEST_DRAWN], limit)
+
+
+def _mosaic(axes: Axes, maps: np.ndarray, limit: float) -> None:
+    """Draw maps side by side, `ACROSS` in a row, each in a thin frame.
+
+    They are laid on one canvas of the figure's own resolution first: hundreds of small images take seconds to draw.
+    """
+    from matplotlib.collections import PatchCollection
+    from matplotlib.patches import Rectangle
+
+    tile, step = round(TILE * DOTS_PER_INCH), round((TILE + GAP) * DOTS_PER_INCH)
+    height, width, count = maps.shape
+    rows, columns = np.arange(tile) * height // tile, np.arange(tile) * width // tile
+    corners = [(i // ACROSS * step, i % ACROSS * step) for i in range(count)]
+    canvas = np.full((math.ceil(count / ACROSS) * step, ACROSS * step), np.nan, np.float32)  # NaN is not drawn
+    for i, (top, left) in enumerate(corners):
+        canvas[top : top + tile, left : left + tile] = maps[rows[:, None], columns, i]
+    axes.imshow(canvas, interpolation="nearest", aspect="auto", cmap="PuOr_r", vmin=-limit, vmax=limit)
+    frames = [Rectangle((left, top), tile - 1, tile - 1) for top, left in corners]
+    axes.add_collection(PatchCollection(frames, facecolor="none", edgecolor=LINE, linewidth=0.8))
+    axes.set_axis_off()
 
 
 def _probabilities(figure: Figure, top: float, probabilities: np.ndarray, classes: Sequence[str]) -> None:
@@ -126,7 +146,7 @@ def _probabilities(figure: Figure, top: float, probabilities: np.ndarray, classe
         axes.text(x, value + 2, text, ha="center", va="bottom", fontsize=9, color=INK if value >= 0.05 else QUIET)
     axes.set_ylim(0, 112)
     axes.set_yticks([])
-    axes.set_xticks(range(len(shown)), [str(classes[i]) for i in shown], parse_math=False)
+    axes.set_xticks(range(len(shown)), [short(classes[i], 9) for i in shown], parse_math=False)
     axes.tick_params(length=0, labelsize=11, colors=INK)
     for name, side in axes.spines.items():
         side.set(visible=name == "bottom", color=LINE)

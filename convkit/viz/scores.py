@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convkit.viz.style import BLUE, INK, LINE, ORANGE, QUIET, new_figure, place
+from convkit.viz.style import BLUE, INK, LINE, ORANGE, QUIET, new_figure, place, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -123,7 +123,8 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, classes: Sequence[str])
     counts = _count(np.asarray(labels), np.asarray(predicted), len(classes))
     right, total = int(np.trace(counts)), int(counts.sum())
     cell = 0.48 if len(classes) <= LARGEST_ANNOTATED else max(0.09, 14 / len(classes))
-    names = 0.35 + 0.085 * max(len(str(name)) for name in classes)
+    classes = [short(name, 24) for name in classes]
+    names = 0.35 + 0.085 * max(map(len, classes))
     side = max(cell * len(classes), 2.4)
     title = "Which class was taken for which"
     wrong = f"{total - right} mistake{'s' * (total - right != 1)} in {total:,} images ({100 * right / total:.2f} % right)"
@@ -133,7 +134,7 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, classes: Sequence[str])
     axes.set_xlabel("predicted", color=INK, fontsize=11)
     axes.set_ylabel("true", color=INK, fontsize=11)
     if len(classes) <= LARGEST_ANNOTATED:
-        long = max(len(str(name)) for name in classes) > 3
+        long = max(map(len, classes)) > 3
         axes.set_xticks(range(len(classes)), classes, rotation=90 if long else 0, parse_math=False)
         axes.set_yticks(range(len(classes)), classes, parse_math=False)
     return figure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +43,12 @@ def place(figure: Figure, left: float, top: float, width: float, height: float) 
     return figure.add_axes((left / across, 1 - (top + height) / down, width / across, height / down))
 
 
+def short(name: object, most: int) -> str:
+    """A name with its end cut off where it would run into its neighbour."""
+    text = str(name)
+    return text if len(text) <= most else text[: most - 1] + "\u2026"
+
+
 def show_pixels(axes: Axes, image: np.ndarray, **how: Any) -> Any:
     """Draw an image of shape (H, W), (H, W, 1) or (H, W, 3) without ticks, in a thin frame."""
     image = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
@@ -72,4 +79,6 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     >>> file.getvalue()[1:4]
     b'PNG'
     """
-    figure.savefig(path)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # a name in a script that the font lacks is drawn as boxes
+        figure.savefig(path)
