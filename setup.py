@@ -2,7 +2,7 @@
 
 CONVKIT_OPENMP=0   build without OpenMP (one thread)
 CONVKIT_WERROR=1   warnings are errors
-CONVKIT_DEBUG=1    bounds checks in the Cython loops
+CONVKIT_DEBUG=1    bounds checks in the Cython loops, and debug information
 """
 
 import os
@@ -43,6 +43,8 @@ WARNINGS = ["-Wall", "-Wextra", "-Werror"] if switch("CONVKIT_WERROR", "0") else
 CYTHON_WARNINGS = ["-Wall", "-Werror", "-Wno-unused-function", "-Wno-unknown-warning-option"] if WARNINGS else []
 KERNEL_FLAGS = ["-std=c11", "-O3", "-ffp-contract=fast", "-fno-math-errno"]
 HIDDEN = [] if WINDOWS else ["-fvisibility=hidden", "-fPIC"]
+if not (WINDOWS or switch("CONVKIT_DEBUG", "0")):
+    HIDDEN += ["-g0"]  # Python's own flags say -g: the debug information would be two thirds of the wheel
 HEADERS = sorted(str(path) for path in Path("csrc").rglob("*.h"))
 
 

@@ -139,14 +139,16 @@ def _default_threads():
 default_threads, default_reason = _default_threads()
 
 
-def thread_count(asked=None):
-    """How many threads a call may use, and why."""
+def thread_count(asked=None, str op="convkit"):
+    """How many threads a call of `op` that asked for `asked` may use, and why."""
+    if asked is not None:
+        asked = checked_threads(asked, f"{op}: threads")
     if not openmp:
         return 1, "built without OpenMP"
     if forked:
         return 1, "forked child"
     if asked is not None:
-        return checked_threads(asked), "threads="
+        return asked, "threads="
     inside = chosen.get()
     return (default_threads, default_reason) if inside is None else (inside, "convkit.threads")
 

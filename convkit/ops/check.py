@@ -17,6 +17,14 @@ ALIGNMENT = 64                                          # bytes; NumPy promises 
 SMALL = 1024                                            # elements: not worth aligning
 
 
+def planned(op: str, plan, *arguments):
+    """``plan(*arguments)``, with the op in front of its errors about shapes."""
+    try:
+        return plan(*arguments)
+    except ValueError as error:
+        raise ValueError(f"{op}: {error}") from None
+
+
 def channels_first(layout, rank: int, op: str) -> bool:
     """Whether `layout` names the channels before the spatial axes."""
     last, first = LAYOUTS[rank]
@@ -31,7 +39,7 @@ def channels_first(layout, rank: int, op: str) -> bool:
 
 def choice(value, allowed, op: str, name: str):
     """`value` if it is one of `allowed`."""
-    if value is not None and not isinstance(value, str):
+    if not isinstance(value, str) and value not in allowed:
         raise TypeError(f"{op}: {name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
     if value not in allowed:
         raise ValueError(f"{op}: {name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")

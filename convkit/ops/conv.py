@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,29 +25,24 @@ ALGORITHMS = ("auto", "direct")
 SERIAL_FLOP = 1 << 20                                   # less than about 8 us: not worth waking another thread
 
 
-def workers(threads, flop: int) -> int:
-    count = cpu.thread_count(threads)[0]
+def workers(threads, flop: int, op: str) -> int:
+    """How many threads a call with so much work uses."""
+    count = cpu.thread_count(threads, op)[0]
     return count if flop > SERIAL_FLOP else 1
 
 
 def planned(op: str, x_shape, w_shape, stride=1, padding=0, dilation=1, groups=1) -> plan.Conv:
     """The checked convolution of channels-last shapes."""
-    if type(stride) is type(padding) is type(dilation) is type(groups) is int:
-        return _planned(op, x_shape, w_shape, stride, padding, dilation, groups)
-    return _planned.__wrapped__(op, x_shape, w_shape, stride, padding, dilation, groups)
-
-
-@lru_cache(maxsize=1024)
-def _planned(op: str, x_shape, w_shape, stride, padding, dilation, groups) -> plan.Conv:
     rank = len(x_shape) - 2
-    return plan.conv(
+    return check.planned(
+        op,
+        plan.conv,
         x_shape,
         w_shape,
         geometry.sizes(stride, rank, op, "stride"),
         geometry.padding_of(padding, rank, op),
         geometry.sizes(dilation, rank, op, "dilation"),
         geometry.integer(groups, op, "groups"),
-        op,
     )
 
 
@@ -73,7 +67,7 @@ def _conv(op, rank, x, w, b, stride, padding, dilation, groups, layout, activati
     conv = planned(op, x.shape, packed.w.shape, stride, padding, dilation, groups)
     b = None if b is None else check.bias(b, conv.outputs, op)
     check.same_dtype(op, x=x, w=packed.w, b=b)
-    threads = workers(threads, conv.flop)
+    threads = workers(threads, conv.flop, op)
     if out is None:
         y = check.empty(conv.out_shape, x.dtype, op)
     else:

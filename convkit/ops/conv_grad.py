@@ -32,7 +32,7 @@ def _conv_grad(op, rank, dy, x, w, stride, padding, dilation, groups, layout, ne
     if dy.shape != conv.out_shape:
         named = check.named(conv.out_shape, first), check.named(dy.shape, first)
         raise ValueError(f"{op}: dy must have the shape of the output {named[0]}, got {named[1]}")
-    threads = workers(threads, conv.flop)
+    threads = workers(threads, conv.flop, op)
     dx = direct.grad_input(conv, dy, packed, threads, op) if "x" in needs else None
     dw = direct.grad_filters(conv, dy, x, threads, op) if "w" in needs else None
     db = direct.grad_bias(dy, threads) if "b" in needs else None

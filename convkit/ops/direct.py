@@ -39,11 +39,14 @@ def grad_filters(conv: plan.Conv, dy, x, threads: int, op: str):
     dw = check.empty(conv.w_shape, dy.dtype, op, zeros=True)
     if not dw.size or not dy.size:
         return dw
-    windows, x, dy = conv.windows, check.lifted(check.readable(x)), check.lifted(check.readable(dy))
-    if conv.pointwise and x.flags.c_contiguous and dy.flags.c_contiguous:     # one long run of pixels instead of many
-        x, dy, windows = x.reshape(1, 1, 1, -1, conv.channels), dy.reshape(1, 1, 1, -1, conv.outputs), conv.flat_windows
-    dense = x.shape[3] <= 1 or x.strides[3] == conv.channels * x.itemsize
-    span = conv.axes[2].kernel if conv.output_pass.mergeable and dense else 1
+    # The order of the sums is chosen by the shapes alone; strides that it cannot read cost a copy.
+    windows, span = conv.windows, conv.axes[2].kernel if conv.output_pass.mergeable else 1
+    if conv.pointwise:                                  # one long run of pixels instead of many
+        x, dy = np.ascontiguousarray(x).reshape(1, -1, conv.channels), np.ascontiguousarray(dy).reshape(1, -1, conv.outputs)
+        windows = conv.flat_windows
+    elif span > 1:
+        x = np.ascontiguousarray(x)
+    x, dy = check.lifted(check.readable(x)), check.lifted(check.readable(dy))
     depth = conv.channels // conv.groups
     scratch = np.empty(filters.scratch_size(depth, span, threads), x.dtype)
     filters.grad(windows, conv.groups, span, dy, x, dw.reshape(conv.outputs, -1, depth), scratch, threads)

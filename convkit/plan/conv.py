@@ -20,6 +20,9 @@ from convkit.plan import geometry
 from convkit.plan.geometry import Axis
 
 
+PLANS = 64                                              # kept: the layers of a network; each holds about 12 kB
+
+
 @dataclass(frozen=True)
 class Conv:
     """A checked convolution. `axes` are its three windows (d, h, w)."""
@@ -200,21 +203,21 @@ def tables(walks: list[list[Phase]], merge: bool) -> Tables:
     return Tables(np.array(taps, np.intp).reshape(-1, 3), np.array(runs, np.intp).reshape(-1, len(RUN)))
 
 
-@lru_cache(maxsize=1024)
-def conv(x_shape, w_shape, stride, padding, dilation, groups: int, op: str) -> Conv:
+@lru_cache(maxsize=PLANS)
+def conv(x_shape, w_shape, stride, padding, dilation, groups: int) -> Conv:
     """The convolution of channels-last shapes; the rest as from `geometry.sizes` and `geometry.padding_of`."""
     rank = len(x_shape) - 2
     (batch, *spatial, channels), (outputs, *kernel, depth) = x_shape, w_shape
     if groups < 1:
-        raise ValueError(f"{op}: groups must be >= 1, got {groups}")
+        raise ValueError(f"groups must be >= 1, got {groups}")
     if 0 in kernel:
-        raise ValueError(f"{op}: w has an empty kernel {tuple(kernel)}")
+        raise ValueError(f"w has an empty kernel {tuple(kernel)}")
     if channels % groups or outputs % groups:
-        raise ValueError(f"{op}: groups must divide both channels, got groups={groups} for {channels} in and {outputs} out")
+        raise ValueError(f"groups must divide both channels, got groups={groups} for {channels} in and {outputs} out")
     if depth * groups != channels:
         each = f" in each of {groups} groups" if groups > 1 else ""
-        raise ValueError(f"{op}: w has {depth} input channels{each}, x has {channels}")
-    axes = geometry.axes(spatial, kernel, stride, padding, dilation, op)
+        raise ValueError(f"w has {depth} input channels{each}, x has {channels}")
+    axes = geometry.axes(spatial, kernel, stride, padding, dilation)
     flat = (Axis(1, 1, 1, 1, 0, 0, 1),) * (3 - rank)
     return Conv(batch, channels, outputs, groups, (*flat, *axes), rank)
 

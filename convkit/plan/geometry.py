@@ -1,6 +1,6 @@
 """Arguments that are sizes, and the shape arithmetic of sliding windows, on Python ints of any size.
 
-Every error here names the op, the argument, what came and what was wanted.
+Errors about arguments name the op; those about shapes do not know it, and `ops/check.py` puts it in front.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ def is_integer(value) -> bool:
 
 def sizes(value, n: int, op: str, name: str, least: int = 1) -> tuple[int, ...]:
     """`value`, an int for all axes or a sequence of `n` ints, as `n` ints of at least `least`."""
+    if type(value) is int and value >= least:
+        return (value,) * n
     wanted = "an int" if n == 1 else f"an int or {n} ints"
     if is_integer(value):
         result = (integer(value, op, name, wanted),) * n
@@ -84,7 +86,7 @@ def padding_of(value, n: int, op: str) -> str | tuple[tuple[int, int], ...]:
     return tuple((pad, pad) for pad in sizes(value, n, op, "padding", least=0))
 
 
-def axes(shape, kernel, stride, padding, dilation, op: str, ceil_mode: bool = False) -> tuple[Axis, ...]:
+def axes(shape, kernel, stride, padding, dilation, ceil_mode: bool = False) -> tuple[Axis, ...]:
     """The windows along each axis of an input with spatial `shape`.
 
     `kernel`, `stride` and `dilation` are as from `sizes`, `padding` is as from `padding_of`.
@@ -92,20 +94,20 @@ def axes(shape, kernel, stride, padding, dilation, op: str, ceil_mode: bool = Fa
     result = []
     for i, one in enumerate(zip(shape, kernel, stride, dilation, strict=True)):
         pads = named_padding(padding, *one) if isinstance(padding, str) else padding[i]
-        result.append(axis(AXES[len(shape)][i], *one, pads, op=op, ceil_mode=ceil_mode))
+        result.append(axis(AXES[len(shape)][i], *one, pads, ceil_mode))
     return tuple(result)
 
 
-def axis(name, size, kernel, stride, dilation, pads, *, op: str, ceil_mode: bool) -> Axis:
+def axis(name, size, kernel, stride, dilation, pads, ceil_mode: bool) -> Axis:
     """One window: out = floor((size + lo + hi - effective kernel) / stride) + 1, or ceil."""
     lo, hi = pads
     reach, padded = effective(kernel, dilation), size + lo + hi
     if reach > LARGEST:
-        raise ValueError(f"{op}: effective kernel size {reach} along {name} is more than {LARGEST}")
+        raise ValueError(f"effective kernel size {reach} along {name} is more than {LARGEST}")
     if padded > LARGEST:
-        raise ValueError(f"{op}: padded input size {padded} along {name} is more than {LARGEST}")
+        raise ValueError(f"padded input size {padded} along {name} is more than {LARGEST}")
     if reach > padded:
-        raise ValueError(f"{op}: the kernel is larger than the padded input along {name}: {reach} (effective) and {padded}")
+        raise ValueError(f"the kernel is larger than the padded input along {name}: {reach} (effective) and {padded}")
     room = padded - reach
     out = (-(-room // stride) if ceil_mode else room // stride) + 1
     if ceil_mode and (out - 1) * stride >= size + lo:   # a window that would start in the right padding
