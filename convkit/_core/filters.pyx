@@ -5,10 +5,14 @@
 from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy, memset
 
-from convkit._core.cpu cimport ck_kernels, ck_lines, real, table
+from convkit._core.cpu cimport CK_MAX_VECS, ck_kernels, ck_lines, real, table
 
 cdef enum:
-    CHUNK = 192                                 # pixels of a chunk, as in plan/conv.py
+    CHUNK = 112                                 # pixels of a chunk, as in plan/conv.py
+
+
+    PANEL = 64 * CK_MAX_VECS                    # most bytes of a pixel in a panel
+    PACKED = 512                                # bytes from pixel to pixel: from here on a panel shares few sets of L1
 
 
 cdef struct Window:                             # one axis of the convolution, a row of `windows`
@@ -25,11 +29,19 @@ cdef struct Work:                               # what all units share
     const Window *axes
     Operand x, dy
     char *dw
-    Py_ssize_t images, groups, taps, span, depth, outputs, itemsize, pixel
-    Py_ssize_t vecs, panels, height, tiles
+    bint packs
+    Py_ssize_t images, taps, span, depth, outputs, itemsize, pixel, x_step, dy_step
+    Py_ssize_t panels, panel_vecs, wider_panels         # of dw along the inputs
+    Py_ssize_t tiles, tile_rows, taller_tiles           # of dw along the outputs
+
+
+cdef struct Place:                              # of a unit
+    Py_ssize_t group, tap, panel, tile
 
 
 cdef struct Runs:                               # of one tap in one chunk: whole runs, then single pixels at the border
+    char panel[CHUNK * PANEL]                   # the runs of x in one panel, packed
+    const void *packed[CHUNK]
     const void *x[CHUNK]
     const void *dy[CHUNK]
     Py_ssize_t lines, pixels
@@ -94,24 +106,54 @@ cdef void collect(Runs *runs, const Work *work, Py_ssize_t tap, Py_ssize_t first
                 w += 1
 
 
-cdef inline void unit(const Work *work, Runs *runs, Py_ssize_t group, Py_ssize_t tap, Py_ssize_t panel,
-                      Py_ssize_t tile) noexcept nogil:
+cdef inline Py_ssize_t split(Py_ssize_t i, Py_ssize_t each, Py_ssize_t more) noexcept nogil:
+    """Where part i of a nearly even split begins: the first `more` parts are one longer than `each`."""
+    return i * each + (i if i < more else more)
+
+
+cdef inline void pack(Runs *runs, const Work *work, Py_ssize_t first, Py_ssize_t cols) noexcept nogil:
+    """Copies a panel of x for the tiles that are going to read it over and over."""
+    cdef Py_ssize_t i, p, bytes = cols * work.itemsize, step = work.x_step * work.itemsize
+    cdef const char *line
+    cdef char *to = runs.panel
+    for i in range(runs.lines):
+        line, runs.packed[i] = <const char *>runs.x[i] + first * work.itemsize, to
+        for p in range(runs.pixels):
+            memcpy(to, line + p * step, bytes)
+            to += bytes
+
+
+cdef inline void unit(const Work *work, Runs *runs, const Place *u, bint new) noexcept nogil:
     """Adds a chunk to one tile of dw."""
-    cdef Py_ssize_t start = work.vecs * panel // work.panels * work.k.vector
-    cdef Py_ssize_t cols = min(work.depth * work.span, work.vecs * (panel + 1) // work.panels * work.k.vector) - start
-    cdef Py_ssize_t first = work.outputs * tile // work.tiles, rows = work.outputs * (tile + 1) // work.tiles - first
-    cdef Py_ssize_t output = group * work.outputs + first, line = work.taps * work.span * work.depth
+    cdef Py_ssize_t start = split(u.panel, work.panel_vecs, work.wider_panels) * work.k.vector
+    cdef Py_ssize_t stop = split(u.panel + 1, work.panel_vecs, work.wider_panels) * work.k.vector
+    cdef Py_ssize_t cols = min(work.depth * work.span, stop) - start
+    cdef Py_ssize_t first = split(u.tile, work.tile_rows, work.taller_tiles)
+    cdef Py_ssize_t rows = split(u.tile + 1, work.tile_rows, work.taller_tiles) - first
+    cdef Py_ssize_t output = u.group * work.outputs + first, line = work.taps * work.span * work.depth
     cdef ck_lines x, dy
-    cdef void *dw = work.dw + (output * line + tap * work.span * work.depth + start) * work.itemsize
-    dy.first, x.first = output, group * work.depth + start
-    dy.step = work.dy.stride[3] // work.itemsize
-    x.step = work.x.stride[3] // work.itemsize * work.axes[2].stride
+    cdef void *dw = work.dw + (output * line + u.tap * work.span * work.depth + start) * work.itemsize
+    dy.first, x.first = output, u.group * work.depth + start
+    dy.step, dy.lines, x.step, x.lines = work.dy_step, runs.dy, work.x_step, runs.x
     if runs.lines:
-        dy.lines, x.lines = runs.dy, runs.x
+        if work.packs:
+            if new:
+                pack(runs, work, x.first, cols)
+            x.first, x.step, x.lines = 0, cols, runs.packed
         work.k.tile_lines(<int>rows, cols, runs.lines, runs.pixels, &dy, &x, dw, line)
-    if runs.border:
+    if runs.border:                             # merged taps: few channels, never packed
         dy.lines, x.lines = runs.border_dy, runs.border_x
         work.k.tile_lines(<int>rows, cols, runs.border, 1, &dy, &x, dw, line)
+
+
+cdef inline void advance(Place *u, const Work *work) noexcept nogil:
+    u.tile += 1
+    if u.tile == work.tiles:
+        u.tile, u.panel = 0, u.panel + 1
+        if u.panel == work.panels:
+            u.panel, u.tap = 0, u.tap + 1
+            if u.tap == work.taps:
+                u.tap, u.group = 0, u.group + 1
 
 
 cdef void share(const Work *work, Py_ssize_t first_unit, Py_ssize_t last_unit, char *patches) noexcept nogil:
@@ -119,15 +161,19 @@ cdef void share(const Work *work, Py_ssize_t first_unit, Py_ssize_t last_unit, c
     cdef Runs runs
     cdef Py_ssize_t out = work.axes[2].out, all_lines = work.images * work.axes[0].out * work.axes[1].out
     cdef Py_ssize_t lines = max(<Py_ssize_t>1, CHUNK // out), pixels = min(out, <Py_ssize_t>CHUNK)
-    cdef Py_ssize_t columns = ceil_div(out, pixels), chunk, line, pixel, u, tap, built
+    cdef Py_ssize_t columns = ceil_div(out, pixels), chunk, line, pixel, u, built
+    cdef Place start, place
+    start.tile, start.panel = first_unit % work.tiles, first_unit // work.tiles % work.panels
+    start.tap = first_unit // (work.tiles * work.panels) % work.taps
+    start.group = first_unit // (work.tiles * work.panels * work.taps)
     for chunk in range(ceil_div(all_lines, lines) * columns):
-        line, pixel, built = chunk // columns * lines, chunk % columns * pixels, -1
+        line, pixel, built, place = chunk // columns * lines, chunk % columns * pixels, -1, start
         for u in range(first_unit, last_unit):
-            tap = u // (work.tiles * work.panels) % work.taps
-            if tap != built:
-                collect(&runs, work, tap, line, min(all_lines, line + lines), pixel, min(out, pixel + pixels), patches)
-                built = tap
-            unit(work, &runs, u // (work.tiles * work.panels * work.taps), tap, u // work.tiles % work.panels, u % work.tiles)
+            if place.tap != built:
+                built = place.tap
+                collect(&runs, work, built, line, min(all_lines, line + lines), pixel, min(out, pixel + pixels), patches)
+            unit(work, &runs, &place, u == first_unit or place.tile == 0)
+            advance(&place, work)
 
 
 def grad(const Py_ssize_t[:, ::1] windows, Py_ssize_t groups, Py_ssize_t span, const real[:, :, :, :, :] dy,
@@ -137,20 +183,24 @@ def grad(const Py_ssize_t[:, ::1] windows, Py_ssize_t groups, Py_ssize_t span, c
     `scratch` holds CHUNK * span * C elements a thread where span > 1.
     """
     cdef Work work
-    cdef Py_ssize_t i, t, units
+    cdef Py_ssize_t i, t, units, vecs, height
     work.k = table(sizeof(real))
     work.axes = <const Window *>&windows[0, 0]
-    work.images, work.groups, work.span, work.itemsize = x.shape[0], groups, span, sizeof(real)
+    work.images, work.span, work.itemsize = x.shape[0], span, sizeof(real)
     work.depth, work.outputs, work.taps = dw.shape[2], dw.shape[0] // groups, dw.shape[1] // span
     work.pixel = work.depth * sizeof(real)
     work.x.origin, work.dy.origin = <const char *>&x[0, 0, 0, 0, 0], <const char *>&dy[0, 0, 0, 0, 0]
     for i in range(4):
         work.x.stride[i], work.dy.stride[i] = x.strides[i], dy.strides[i]
     work.dw = <char *>&dw[0, 0, 0]
-    work.vecs = (span * work.depth + work.k.vector - 1) // work.k.vector
-    work.panels = (work.vecs + work.k.vecs - 1) // work.k.vecs
-    work.height = work.k.rows[(work.vecs + work.panels - 1) // work.panels]
-    work.tiles = (work.outputs + work.height - 1) // work.height
+    work.dy_step, work.x_step = dy.strides[3] // work.itemsize, x.strides[3] // work.itemsize * work.axes[2].stride
+    vecs = (span * work.depth + work.k.vector - 1) // work.k.vector
+    work.panels = (vecs + work.k.vecs - 1) // work.k.vecs
+    work.panel_vecs, work.wider_panels = vecs // work.panels, vecs % work.panels
+    height = work.k.rows[(vecs + work.panels - 1) // work.panels]
+    work.tiles = (work.outputs + height - 1) // height
+    work.tile_rows, work.taller_tiles = work.outputs // work.tiles, work.outputs % work.tiles
+    work.packs = work.x_step * work.itemsize >= PACKED
     units = groups * work.taps * work.panels * work.tiles
     threads = <int>min(<Py_ssize_t>threads, units)
     for t in prange(threads, nogil=True, schedule="static", num_threads=threads):

@@ -71,6 +71,7 @@ CK_INLINE void tile_of(const int rows, const int vecs, ptrdiff_t taps, ptrdiff_t
 #pragma GCC unroll 4
             for (int v = 0; v < vecs; v++)
                 filter[v] = v_load(b + v * VL);
+            __builtin_prefetch(row[0] + rows * depth + k * rows);    /* the next tile mostly reads the next pixels */
 #pragma GCC unroll 14
             for (int r = 0; r < rows; r++) {
                 const vf x = v_set1(row[r][k]);
