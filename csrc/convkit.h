@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 enum { CK_MAX_VECS = 4, CK_MAX_ROWS = 14 };        /* the largest register tile of any ISA */
+enum { CK_POOL_TAPS = 256 };                       /* as many as a byte can label */
 enum { CK_PROBE_FMAS = 12 };                       /* enough to hide the latency of any ISA */
 
 typedef enum { CK_FLOAT32, CK_FLOAT64, CK_DTYPES } ck_dtype;
@@ -30,6 +31,19 @@ typedef struct {
     ptrdiff_t step;                                /* from one pixel to the next */
 } ck_lines;
 
+/* Elements of max pooling: the float type of the table, integers as wide as it, narrower ones. */
+typedef enum { CK_REAL, CK_INT, CK_INT16, CK_INT8 } ck_element;
+
+/* What a target pixel of a pooling pass reads. */
+typedef struct {
+    ptrdiff_t count;
+    ptrdiff_t offset[CK_POOL_TAPS];                /* from the source pixel */
+    uint8_t label[CK_POOL_TAPS];
+    uint8_t start;                                 /* the label of what a maximum starts from */
+    int resume;                                    /* go on from what the target holds */
+    int stream;                                    /* the target is too large for the caches */
+} ck_taps;
+
 /* Every kernel: name and arguments. A table with a hole does not compile. The files in kernels/ say what each one does. */
 #define CK_KERNELS(X)                                                                                                       \
     X(tile_rows, (int rows, int vecs, ptrdiff_t taps, ptrdiff_t depth, const void *const *a, ptrdiff_t a_step,              \
@@ -39,6 +53,10 @@ typedef struct {
     X(pack_panel, (ptrdiff_t depth, ptrdiff_t cols, ptrdiff_t vecs, const void *w, ptrdiff_t depth_step,                    \
                    ptrdiff_t col_step, void *panel))                                                                        \
     X(sum_rows, (ptrdiff_t rows, ptrdiff_t cols, const void *x, ptrdiff_t row_step, void *sums))                            \
+    X(max_taps, (ck_element element, int flipped, ptrdiff_t pixels, ptrdiff_t channels, const ck_taps *taps, const void *x, \
+                 ptrdiff_t x_step, void *y, uint8_t *index, ptrdiff_t y_step))                                              \
+    X(sum_taps, (ptrdiff_t pixels, ptrdiff_t phases, ptrdiff_t channels, const ck_taps *taps, double count, const void *x,  \
+                 const uint8_t *index, ptrdiff_t x_step, void *y, ptrdiff_t y_step))                                        \
     X(multiply_add, (ptrdiff_t repeats, void *sink))
 
 #define CK_FIELD(name, arguments) void (*name) arguments;

@@ -4,7 +4,7 @@ cdef extern from "convkit.h" nogil:
         CK_FLOAT32, CK_FLOAT64
 
     enum:
-        CK_PROBE_FMAS, CK_MAX_VECS, CK_MAX_ROWS
+        CK_PROBE_FMAS, CK_MAX_VECS, CK_MAX_ROWS, CK_POOL_TAPS
 
     ctypedef struct ck_finish:
         const void *bias
@@ -16,6 +16,17 @@ cdef extern from "convkit.h" nogil:
         const void *const *lines
         Py_ssize_t first
         Py_ssize_t step
+
+    ctypedef enum ck_element:
+        CK_REAL, CK_INT, CK_INT16, CK_INT8
+
+    ctypedef struct ck_taps:
+        Py_ssize_t count
+        Py_ssize_t offset[256]
+        unsigned char label[256]
+        unsigned char start
+        int resume
+        int stream
 
     ctypedef struct ck_kernels:
         const char *isa
@@ -29,6 +40,10 @@ cdef extern from "convkit.h" nogil:
         void (*pack_panel)(Py_ssize_t depth, Py_ssize_t cols, Py_ssize_t vecs, const void *w, Py_ssize_t depth_step,
                            Py_ssize_t col_step, void *panel) noexcept nogil
         void (*sum_rows)(Py_ssize_t rows, Py_ssize_t cols, const void *x, Py_ssize_t row_step, void *sums) noexcept nogil
+        void (*max_taps)(ck_element element, int flipped, Py_ssize_t pixels, Py_ssize_t channels, const ck_taps *taps,
+                         const void *x, Py_ssize_t x_step, void *y, unsigned char *index, Py_ssize_t y_step) noexcept nogil
+        void (*sum_taps)(Py_ssize_t pixels, Py_ssize_t phases, Py_ssize_t channels, const ck_taps *taps, double count,
+                         const void *x, const unsigned char *index, Py_ssize_t x_step, void *y, Py_ssize_t y_step) noexcept nogil
         void (*multiply_add)(Py_ssize_t repeats, void *sink) noexcept nogil
 
     const char *const ck_isas[]

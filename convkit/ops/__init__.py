@@ -5,10 +5,30 @@ from convkit.ops.conv import conv1d, conv2d, conv3d, conv_output_shape
 from convkit.ops.conv_grad import conv1d_grad, conv2d_grad, conv3d_grad
 from convkit.ops.explain import Explanation, explain
 from convkit.ops.filters import PackedFilters, pack_filters
+from convkit.ops.pool import (
+    avg_pool1d,
+    avg_pool1d_grad,
+    avg_pool2d,
+    avg_pool2d_grad,
+    avg_pool3d,
+    avg_pool3d_grad,
+    max_pool1d,
+    max_pool1d_grad,
+    max_pool2d,
+    max_pool2d_grad,
+    max_pool3d,
+    max_pool3d_grad,
+)
 
 __all__ = [
     "Explanation",
     "PackedFilters",
+    "avg_pool1d",
+    "avg_pool1d_grad",
+    "avg_pool2d",
+    "avg_pool2d_grad",
+    "avg_pool3d",
+    "avg_pool3d_grad",
     "conv1d",
     "conv1d_grad",
     "conv2d",
@@ -19,6 +39,12 @@ __all__ = [
     "explain",
     "log_softmax",
     "log_softmax_grad",
+    "max_pool1d",
+    "max_pool1d_grad",
+    "max_pool2d",
+    "max_pool2d_grad",
+    "max_pool3d",
+    "max_pool3d_grad",
     "pack_filters",
     "relu",
     "relu_grad",

@@ -185,3 +185,10 @@ def overlaps_itself(x: np.ndarray) -> bool:
             return True
         reach = stride * (size - 1) + reach
     return False
+
+
+def flag(value, op: str, name: str) -> bool:
+    """`value` if it is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{op}: {name} must be True or False, got {value!r}")
+    return bool(value)

@@ -19,7 +19,6 @@ from convkit._core import cpu, direct
 from convkit.plan import geometry
 from convkit.plan.geometry import Axis
 
-
 PLANS = 64                                              # kept: the layers of a network; each holds about 12 kB
 
 

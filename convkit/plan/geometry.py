@@ -40,7 +40,7 @@ def sizes(value, n: int, op: str, name: str, least: int = 1) -> tuple[int, ...]:
         raise ValueError(f"{op}: {name} must be {wanted}, got {value!r}")
     else:
         result = tuple(integer(item, op, name, wanted) for item in value)
-    if min(result) < least:
+    if min(result, default=least) < least:
         raise ValueError(f"{op}: {name} must be >= {least}, got {value!r}")
     return result
 

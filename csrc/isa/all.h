@@ -5,6 +5,7 @@
 #include "../kernels/lines.h"
 #include "../kernels/pack.h"
 #include "../kernels/sum.h"
+#include "../kernels/pool.h"
 #include "../kernels/probe.h"
 
 #define CK_STRING(isa) #isa

@@ -1,6 +1,8 @@
 /* The element type of this compilation: -DCK_DOUBLE=0 or -DCK_DOUBLE=1. */
 #include "../convkit.h"
 
+#include <string.h>
+
 #if CK_DOUBLE
 typedef double real;
 #define CK_TYPE f64

@@ -24,8 +24,36 @@ static inline vf v_load_n(const real *p, ptrdiff_t n)                           
     return V(maskload)(p, _mm256_loadu_si256((const __m256i *)(v_lanes + VL - n)));
 }
 static inline void v_store(real *p, vf a) { V(storeu)(p, a); }
+static inline void v_stream(real *p, vf a) { V(stream)(p, a); }                                /* p aligned, past the caches */
+static inline void v_fence(void) { _mm_sfence(); }                                              /* after v_stream */
 static inline vf v_add(vf a, vf b) { return V(add)(a, b); }
 static inline vf v_fma(vf a, vf b, vf c) { return V(fmadd)(a, b, c); }                          /* a*b + c */
 static inline vf v_max(vf a, vf b) { return V(max)(a, b); }                                     /* a > b ? a : b */
+static inline vf v_pick(vf a, const uint8_t *labels, int label)               /* labels[i] == label ? a : 0 */
+{
+#if CK_DOUBLE
+    int four;
+    memcpy(&four, labels, sizeof four);
+    const __m256i each = _mm256_cvtepu8_epi64(_mm_cvtsi32_si128(four));
+    return _mm256_and_pd(a, _mm256_castsi256_pd(_mm256_cmpeq_epi64(each, _mm256_set1_epi64x(label))));
+#else
+    const __m256i each = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)labels));
+    return _mm256_and_ps(a, _mm256_castsi256_ps(_mm256_cmpeq_epi32(each, _mm256_set1_epi32(label))));
+#endif
+}
+static inline void v_put_labels(uint8_t *p, vf a)                             /* one byte of each integer */
+{
+#if CK_DOUBLE
+    const __m256i even = _mm256_permutevar8x32_epi32(_mm256_castpd_si256(a), _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6));
+    const __m128i words = _mm256_castsi256_si128(even);
+    const int four = _mm_cvtsi128_si32(_mm_packus_epi16(_mm_packus_epi32(words, words), words));
+    memcpy(p, &four, sizeof four);
+#else
+    const __m256i all = _mm256_castps_si256(a);
+    const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+    _mm_storel_epi64((__m128i *)p, _mm_packus_epi16(words, words));
+#endif
+}
+#define CK_HAS_LABELS
 #define CK_HAS_LOAD_N
 #include "partial.h"                               /* masked stores cost 15 cycles on Zen, so not here */

@@ -24,6 +24,26 @@ static inline vf v_load(const real *p) { return V(loadu)(p); }
 static inline vf v_load_n(const real *p, ptrdiff_t n) { return V(maskz_loadu)(v_first(n), p); }  /* zeros after n */
 static inline void v_store(real *p, vf a) { V(storeu)(p, a); }
 static inline void v_store_n(real *p, vf a, ptrdiff_t n) { V(mask_storeu)(p, v_first(n), a); }
+static inline void v_stream(real *p, vf a) { V(stream)(p, a); }                                /* p aligned, past the caches */
+static inline void v_fence(void) { _mm_sfence(); }                                              /* after v_stream */
 static inline vf v_add(vf a, vf b) { return V(add)(a, b); }
 static inline vf v_fma(vf a, vf b, vf c) { return V(fmadd)(a, b, c); }                          /* a*b + c */
+static inline vf v_pick(vf a, const uint8_t *labels, int label)               /* labels[i] == label ? a : 0 */
+{
+#if CK_DOUBLE
+    const __m512i each = _mm512_cvtepu8_epi64(_mm_loadl_epi64((const __m128i *)labels));
+    return _mm512_maskz_mov_pd(_mm512_cmpeq_epi64_mask(each, _mm512_set1_epi64(label)), a);
+#else
+    const __m512i each = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)labels));
+    return _mm512_maskz_mov_ps(_mm512_cmpeq_epi32_mask(each, _mm512_set1_epi32(label)), a);
+#endif
+}
+static inline void v_put_labels(uint8_t *p, vf a)                             /* one byte of each integer */
+{
+#if CK_DOUBLE
+    _mm_storel_epi64((__m128i *)p, _mm512_cvtepi64_epi8(_mm512_castpd_si512(a)));
+#else
+    _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(_mm512_castps_si512(a)));
+#endif
+}
 static inline vf v_max(vf a, vf b) { return V(max)(a, b); }                                     /* a > b ? a : b */

@@ -11,6 +11,8 @@ static inline vf v_zero(void) { return (vf){ 0 }; }
 static inline vf v_set1(real a) { return v_zero() + a; }
 static inline vf v_load(const real *p) { return *(const vf_any *)p; }
 static inline void v_store(real *p, vf a) { *(vf_any *)p = a; }
+static inline void v_stream(real *p, vf a) { v_store(p, a); }                                   /* p aligned, past the caches */
+static inline void v_fence(void) {}                                                             /* after v_stream */
 static inline vf v_add(vf a, vf b) { return a + b; }
 static inline vf v_fma(vf a, vf b, vf c) { return a * b + c; }
 static inline vf v_max(vf a, vf b)                                                              /* a > b ? a : b */

@@ -9,6 +9,30 @@ static inline vf v_load_n(const real *p, ptrdiff_t n)
 }
 #endif
 
+/* Labels of a vector's elements, one byte each, for ISAs that leave their packing to the compiler. */
+#ifndef CK_HAS_LABELS
+static inline vf v_pick(vf a, const uint8_t *labels, int label)               /* labels[i] == label ? a : 0 */
+{
+    real whole[VL];
+    v_store(whole, a);
+    for (int i = 0; i < VL; i++)
+        whole[i] = labels[i] == label ? whole[i] : 0;
+    return v_load(whole);
+}
+
+static inline void v_put_labels(uint8_t *p, vf a)                             /* one byte of each integer */
+{
+#if CK_DOUBLE
+    int64_t whole[VL];
+#else
+    int32_t whole[VL];
+#endif
+    memcpy(whole, &a, sizeof whole);
+    for (int i = 0; i < VL; i++)
+        p[i] = (uint8_t)whole[i];
+}
+#endif
+
 static inline void v_store_n(real *p, vf a, ptrdiff_t n)
 {
     real whole[VL];

@@ -1,0 +1,304 @@
+# Max and average pooling and their gradients, for any rank: one walk from a source to a target.
+#
+# A task is a piece of one row of target pixels, for some of their channels. Each target pixel reads taps, source pixels in
+# row-major order: forward (x to y) those of its window, backward (dy to dx) the outputs whose windows cover it. Only taps
+# inside the source are ever listed. Neighbours far from the borders read alike, so one list of taps serves a run of them;
+# a pixel near a border has a list of its own.
+from cython.parallel cimport prange
+from libc.stdint cimport int64_t
+
+from convkit._core.cpu cimport CK_INT, CK_INT8, CK_INT16, CK_POOL_TAPS, CK_REAL, ck_element, ck_kernels, ck_taps, real, table
+
+cdef enum:
+    PHASES = 8                                  # largest stride whose backward pass goes along the row once
+    STREAM = 8 << 20                            # bytes of a target that is written past the caches
+    CHUNK = 256                                 # channels that MAX_FLAT takes at a time
+
+cpdef enum Op:
+    MAX                                         # the maxima, or the label in its window of each
+    MAX_FLAT                                    # the maxima and their flat spatial indices
+    SUM                                         # the sum over each window, divided by its count
+    SHARE                                       # each output divided by the count of its window
+    COVER                                       # backward: the sum over the windows that cover a pixel, or that chose it
+
+cpdef enum Count:                               # what an average divides by
+    ONE
+    INSIDE                                      # taps inside the input
+    PADDED                                      # taps inside the input or its padding
+
+cdef struct Axis:                               # the columns of `axes`, see plan/pool.py
+    Py_ssize_t size, kernel, stride, dilation, lo, hi, out
+
+
+cdef struct Span:                               # taps of one target position along an axis
+    Py_ssize_t first, step, count               # source positions
+    Py_ssize_t label, label_step                # places in the window
+    double counted                              # taps to divide by
+
+
+cdef struct Walk:                               # what all tasks share; strides in elements, of n, d, h, w
+    const ck_kernels *k
+    Op op
+    Count count
+    ck_element element
+    int flipped
+    bint merges                                 # a run is one long pixel
+    bint labelled
+    bint stream                                 # the target is too large for the caches
+    Axis axis[3]
+    Py_ssize_t itemsize, channels, panel, panels, piece, pieces
+    const char *source
+    Py_ssize_t source_stride[4]
+    char *target
+    Py_ssize_t target_stride[4]
+    Py_ssize_t extent[3]                        # of the target
+    unsigned char *labels
+    int64_t *flat
+
+
+cdef inline Span window(const Axis *a, Py_ssize_t o, Count count) noexcept nogil:
+    """What output `o` reads of the input."""
+    cdef Span s
+    cdef Py_ssize_t start = o * a.stride - a.lo, stop = a.kernel
+    s.label = 0 if start >= 0 else (-start - 1) // a.dilation + 1
+    if start + (a.kernel - 1) * a.dilation >= a.size:
+        stop = (a.size - start - 1) // a.dilation + 1 if start < a.size else 0
+    s.count = max(stop - s.label, 0)
+    s.first, s.step, s.label_step = start + s.label * a.dilation, a.dilation, 1
+    s.counted = 1 if count == ONE else s.count if count == INSIDE else min(start + a.kernel, a.size + a.hi) - start
+    return s
+
+
+cdef inline Span cover(const Axis *a, Py_ssize_t i, Count count) noexcept nogil:
+    """Which outputs read input `i`; their windows have no dilation. With a count there is at most one."""
+    cdef Span s
+    cdef Py_ssize_t place = i + a.lo
+    s.first = 0 if place < a.kernel else (place - a.kernel) // a.stride + 1
+    s.count = max(min(place // a.stride + 1, a.out) - s.first, 0)
+    s.label, s.label_step = place - s.first * a.stride, -a.stride
+    s.step = 1
+    s.counted = 1 if count == ONE or not s.count else window(a, s.first, count).counted
+    return s
+
+
+cdef inline (Py_ssize_t, Py_ssize_t) alike(const Axis *a, bint backward, Count count) noexcept nogil:
+    """Target positions lo <= i < hi that read all their taps, so that i and its next in phase have neighbouring taps."""
+    cdef Py_ssize_t room = a.size - 1 - (a.kernel - 1) * a.dilation + a.lo
+    cdef Py_ssize_t lo = (a.lo - 1) // a.stride + 1 if a.lo else 0          # windows wholly inside the input
+    cdef Py_ssize_t hi = min(room // a.stride + 1, a.out) if room >= 0 else 0
+    if not backward:
+        return lo, hi
+    if count == ONE:
+        return max(a.kernel - a.stride - a.lo, 0), min(a.out * a.stride - a.lo, a.size)
+    return lo * a.stride - a.lo, min(hi * a.stride - a.lo, a.size)
+
+
+cdef struct Run:                                # target pixels that read alike, and where they lie
+    Py_ssize_t pixels, channels
+    Py_ssize_t phases                           # lists of taps that neighbours take in turn; pixels of each
+    Py_ssize_t source, source_step, target, target_step
+    Py_ssize_t flat, flat_step                  # place of the first pixel in `flat`, and from one pixel to the next
+    Py_ssize_t shift                            # source pixels from one target pixel to the next
+    double count
+
+
+cdef void find_flat(const Walk *w, const Run *run, const ck_taps *taps, const Py_ssize_t *places, bint first) noexcept nogil:
+    """One block of taps, labelled 1, 2, ..., and the flat index of each maximum that it holds."""
+    cdef unsigned char labels[CHUNK]
+    cdef Py_ssize_t p, b, c, j, n
+    cdef int64_t *flat
+    for p in range(run.pixels):
+        for b in range((run.channels - 1) // CHUNK + 1):
+            c = b * CHUNK
+            n = min(run.channels - c, CHUNK)
+            w.k.max_taps(w.element, w.flipped, 1, n, taps, w.source + (run.source + p * run.source_step + c) * w.itemsize, 0,
+                         w.target + (run.target + p * run.target_step + c) * w.itemsize, labels, 0)
+            flat = w.flat + run.flat + p * run.flat_step + c
+            for j in range(n):
+                if labels[j]:
+                    flat[j] = places[labels[j] - 1] + p * run.shift
+                elif first:                     # nothing above the lowest value: the first tap, or none
+                    flat[j] = places[0] + p * run.shift if taps.count else -1
+
+
+cdef void apply(const Walk *w, const Run *run, const ck_taps *taps, const Py_ssize_t *places, bint last) noexcept nogil:
+    """One block of taps on a run."""
+    cdef const char *source = w.source + run.source * w.itemsize
+    cdef char *target = w.target + run.target * w.itemsize if w.target != NULL else NULL
+    if w.op == MAX_FLAT:
+        find_flat(w, run, taps, places, not taps.resume)
+    elif w.op == MAX:
+        w.k.max_taps(w.element, w.flipped, run.pixels, run.channels, taps, source, run.source_step, target,
+                     w.labels + run.target if w.labelled else NULL, run.target_step)
+    else:
+        w.k.sum_taps(run.pixels, run.phases, run.channels, taps, run.count if last else 1, source,
+                     w.labels + run.source if w.labelled else NULL, run.source_step, target, run.target_step)
+
+
+cdef void fill(ck_taps *taps, Py_ssize_t *places, const Walk *w, const Span *spans, Py_ssize_t start) noexcept nogil:
+    """Taps `start` to `start + taps.count` of a run, in row-major order."""
+    cdef const Span *d = &spans[0]
+    cdef const Span *h = &spans[1]
+    cdef const Span *v = &spans[2]
+    cdef Py_ssize_t t, l = start % max(v.count, 1), j = start // max(v.count, 1) % max(h.count, 1)
+    cdef Py_ssize_t i = start // max(v.count * h.count, 1)
+    cdef Py_ssize_t at_d, at_h, at_w, label
+    for t in range(taps.count):
+        at_d, at_h, at_w = d.first + i * d.step, h.first + j * h.step, v.first + l * v.step
+        taps.offset[t] = at_d * w.source_stride[1] + at_h * w.source_stride[2] + at_w * w.source_stride[3]
+        if w.op == MAX_FLAT:
+            places[t] = (at_d * w.axis[1].size + at_h) * w.axis[2].size + at_w
+            taps.label[t] = <unsigned char>(t + 1)
+        elif w.labelled:
+            label = (d.label + i * d.label_step) * w.axis[1].kernel + h.label + j * h.label_step
+            taps.label[t] = <unsigned char>(label * w.axis[2].kernel + v.label + l * v.label_step)
+        l += 1
+        if l == v.count:
+            l, j = 0, j + 1
+            if j == h.count:
+                j, i = 0, i + 1
+    taps.start = taps.label[0] if w.labelled and taps.count else 0
+
+
+cdef inline Py_ssize_t length(const Span *spans) noexcept nogil:
+    return spans[0].count * spans[1].count * spans[2].count
+
+
+cdef void reduce(const Walk *w, const Run *run, const Span *spans) noexcept nogil:
+    """All taps of a run, in blocks that a byte can label."""
+    cdef ck_taps taps
+    cdef Py_ssize_t places[CK_POOL_TAPS]
+    cdef Py_ssize_t limit = CK_POOL_TAPS - 1 if w.op == MAX_FLAT else CK_POOL_TAPS
+    cdef Py_ssize_t total = length(spans), start = 0
+    taps.resume, taps.stream = 0, w.stream
+    while start == 0 or start < total:
+        taps.count = min(limit, total - start)
+        fill(&taps, places, w, spans, start)
+        start += limit
+        apply(w, run, &taps, places, start >= total)
+        taps.resume = 1
+
+
+cdef inline Span span(const Walk *w, int axis, Py_ssize_t i) noexcept nogil:
+    cdef Span s
+    if w.op == COVER:
+        return cover(&w.axis[axis], i, w.count)
+    s = window(&w.axis[axis], i, w.count)
+    if w.op == SHARE:
+        s.first, s.count = i, 1
+    return s
+
+
+cdef inline void locate(const Walk *w, Run *run, Span *spans, Py_ssize_t i) noexcept nogil:
+    """Moves a run from the start of its row to pixel `i`."""
+    spans[2] = span(w, 2, i)
+    run.target += i * w.target_stride[3]
+    run.flat += i * w.channels
+    run.count = max(run.count * spans[2].counted, 1)    # a window that counts nothing has the mean 0
+
+
+cdef void pool_run(const Walk *w, Run run, Span *spans, Py_ssize_t i, Py_ssize_t pixels) noexcept nogil:
+    """`pixels` of a row from `i` on, one phase of them."""
+    locate(w, &run, spans, i)
+    run.pixels = pixels
+    if w.merges:
+        run.pixels, run.channels = 1, run.channels * pixels
+    reduce(w, &run, spans)
+
+
+cdef Py_ssize_t pool_phases(const Walk *w, Run run, Span *spans, Py_ssize_t i, Py_ssize_t pixels) noexcept nogil:
+    """COVER of pixels from `i` on, in their order in memory, whose lists of taps repeat; returns how many were done."""
+    cdef ck_taps taps[PHASES]
+    cdef Py_ssize_t places[1]
+    cdef Py_ssize_t q, phases = w.axis[2].stride
+    if phases > PHASES or pixels < phases:
+        return 0
+    for q in range(phases):
+        spans[2] = span(w, 2, i + q)
+        taps[q].resume, taps[q].stream, taps[q].count = 0, w.stream, length(spans)
+        if taps[q].count > CK_POOL_TAPS:
+            return 0
+        fill(&taps[q], places, w, spans, 0)
+    locate(w, &run, spans, i)
+    run.phases, run.pixels, run.target_step = phases, pixels // phases, w.target_stride[3]
+    apply(w, &run, taps, places, True)
+    return pixels // phases * phases
+
+
+cdef void pool_row(const Walk *w, Py_ssize_t task) noexcept nogil:
+    """One task: target pixels first <= i < last of a row, channels of one panel."""
+    cdef Py_ssize_t panel = task % w.panels, piece = task // w.panels % w.pieces, line = task // (w.panels * w.pieces)
+    cdef Py_ssize_t h = line % w.extent[1], d = line // w.extent[1] % w.extent[0], n = line // (w.extent[1] * w.extent[0])
+    cdef Py_ssize_t first = piece * w.piece, last = min(first + w.piece, w.extent[2]), lo, hi, i
+    cdef Py_ssize_t period = w.axis[2].stride if w.op == COVER else 1
+    cdef Span spans[3]
+    cdef Run base
+    spans[0], spans[1] = span(w, 0, d), span(w, 1, h)
+    base.phases, base.channels = 1, min(w.panel, w.channels - panel * w.panel)
+    base.source = n * w.source_stride[0] + panel * w.panel
+    base.target = n * w.target_stride[0] + d * w.target_stride[1] + h * w.target_stride[2] + panel * w.panel
+    base.flat = line * w.extent[2] * w.channels + panel * w.panel
+    base.flat_step = w.channels
+    base.shift = 1 if w.op == COVER or w.op == SHARE else w.axis[2].stride
+    base.source_step, base.target_step = base.shift * w.source_stride[3], period * w.target_stride[3]
+    base.count = spans[0].counted * spans[1].counted
+    lo, hi = alike(&w.axis[2], w.op == COVER, w.count)
+    lo = min(max(lo, first), last)
+    hi = min(max(hi, lo), last)
+    for i in range(first, lo):
+        pool_run(w, base, spans, i, 1)
+    if period > 1:
+        lo += pool_phases(w, base, spans, lo, hi - lo)
+    for i in range(lo, min(lo + period, hi)):
+        pool_run(w, base, spans, i, (hi - i - 1) // period + 1)
+    for i in range(hi, last):
+        pool_run(w, base, spans, i, 1)
+
+
+def walk(Op op, Count count, const Py_ssize_t[:, ::1] axes, Py_ssize_t piece, Py_ssize_t panel, Py_UCS4 kind,
+         size_t itemsize, const unsigned char[:, :, :, :, :] source, unsigned char[:, :, :, :, :] target,
+         unsigned char[:, :, :, :, :] labels, int64_t[:, :, :, :, ::1] flat, int threads):
+    """One pass from source to target, 5-D channels last and given as bytes; see `Op`. kind and itemsize are those of the dtype.
+
+    labels (contiguous) is written by MAX, when target may be None, and read by COVER, whose source is then contiguous too.
+    flat (contiguous) is written by MAX_FLAT. piece and panel are the pixels of a row and the channels that a task takes.
+    """
+    cdef Walk w
+    cdef unsigned char[:, :, :, :, :] shape = target if target is not None else labels
+    cdef Py_ssize_t unit = itemsize if target is not None else 1
+    cdef Py_ssize_t task, tasks, i
+    w.k = table(8 if itemsize == 8 else 4)
+    w.op, w.count, w.itemsize = op, count, itemsize
+    w.element = CK_REAL if kind == "f" else CK_INT8 if itemsize == 1 else CK_INT16 if itemsize == 2 else CK_INT
+    w.flipped = kind == "u" or kind == "b"
+    w.channels, w.panel, w.piece = shape.shape[4] // unit, panel, piece
+    w.panels, w.pieces = (w.channels - 1) // panel + 1, (shape.shape[3] - 1) // piece + 1
+    for i in range(3):
+        w.axis[i] = Axis(axes[i, 0], axes[i, 1], axes[i, 2], axes[i, 3], axes[i, 4], axes[i, 5], axes[i, 6])
+        w.extent[i] = shape.shape[i + 1]
+    for i in range(4):
+        w.source_stride[i] = source.strides[i] // <Py_ssize_t>itemsize
+        w.target_stride[i] = shape.strides[i] // unit
+    w.source = <const char *>&source[0, 0, 0, 0, 0] if source.shape[1] and source.shape[2] and source.shape[3] else NULL
+    w.target = <char *>&target[0, 0, 0, 0, 0] if target is not None else NULL
+    w.labels = &labels[0, 0, 0, 0, 0] if labels is not None else NULL
+    w.labelled = labels is not None
+    w.stream = op == COVER and w.labelled and target.shape[0] * w.extent[0] * w.extent[1] * w.extent[2] * target.shape[4] >= STREAM
+    w.flat = &flat[0, 0, 0, 0, 0] if flat is not None else NULL
+    w.merges = (op != MAX_FLAT and (op == SHARE or w.axis[2].stride == 1) and w.panels == 1
+                and w.source_stride[3] == w.channels and w.target_stride[3] == w.channels)
+    tasks = shape.shape[0] * w.extent[0] * w.extent[1] * w.pieces * w.panels
+    for task in prange(tasks, nogil=True, schedule="static", num_threads=threads):
+        pool_row(&w, task)
+
+
+def scatter(const real[:, :, ::1] dy, const int64_t[:, :, ::1] flat, real[:, :, ::1] dx, Py_ssize_t panel, int threads):
+    """dx[n, flat[n, p, c], c] += dy[n, p, c], p rising; dy and flat (N, pixels of y, C), dx (N, pixels of x, C)."""
+    cdef Py_ssize_t channels = dy.shape[2], panels = (channels - 1) // panel + 1
+    cdef Py_ssize_t task, n, p, c
+    for task in prange(dy.shape[0] * panels, nogil=True, schedule="static", num_threads=threads):
+        n = task // panels
+        for p in range(dy.shape[1]):
+            for c in range(task % panels * panel, min((task % panels + 1) * panel, channels)):
+                if flat[n, p, c] >= 0:
+                    dx[n, flat[n, p, c], c] += dy[n, p, c]

@@ -1,0 +1,142 @@
+"""Pooling of any rank on plain arrays: check, plan, allocate, run. The public faces are in pool.py."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from convkit._core import cpu
+from convkit._core import pool as core
+from convkit._core.pool import Count, Op
+from convkit.ops import check
+from convkit.plan import geometry
+from convkit.plan import pool as plan
+
+COMPARED = (*check.FLOATS, *(np.dtype(f"{kind}{size}") for kind in "iu" for size in (1, 2, 4, 8)), np.dtype(bool))
+SERIAL_READS = 1 << 14                                  # elements; less than about 8 us: not worth waking another thread
+
+
+def _plan(op: str, x_shape, kernel_size, stride, padding, dilation, ceil_mode) -> plan.Pool:
+    """The checked pooling of a channels-last shape."""
+    rank = len(x_shape) - 2
+    kernel = geometry.sizes(kernel_size, rank, op, "kernel_size")
+    return check.planned(
+        op,
+        plan.pool,
+        tuple(x_shape),
+        kernel,
+        kernel if stride is None else geometry.sizes(stride, rank, op, "stride"),
+        geometry.padding_of(padding, rank, op),
+        geometry.sizes(dilation, rank, op, "dilation"),
+        check.flag(ceil_mode, op, "ceil_mode"),
+    )
+
+
+def _workers(threads, pool: plan.Pool, op: str) -> int:
+    count = cpu.thread_count(threads, op)[0]
+    return count if pool.reads > SERIAL_READS else 1
+
+
+def _walk(op, pool: plan.Pool, source, target, threads: int, *, count=Count.ONE, labels=None, flat=None) -> None:
+    """One pass of the core over checked arrays, channels last in the caller's rank."""
+    piece, panel = pool.backward_tasks if op == Op.COVER else pool.forward_tasks
+    source = check.readable(check.lifted(source))
+    target, labels = (None if a is None else check.lifted(a).view(np.uint8) for a in (target, labels))
+    flat = None if flat is None else check.lifted(flat)
+    dtype = source.dtype
+    core.walk(
+        op, count, pool.axes, piece, panel, dtype.kind, dtype.itemsize, source.view(np.uint8), target, labels, flat, threads,
+    )  # fmt: skip
+
+
+def _result(out, shape, x, first: bool, op: str):
+    """What to write, channels last, and what to return in the end."""
+    y = None if out is None else check.output(out, shape, x.dtype, first, (x,), op)
+    return check.empty(shape, x.dtype, op) if y is None else y
+
+
+def _returned(y, out, first: bool):
+    """`y` in the caller's order of axes, in `out` if there is one."""
+    y = np.moveaxis(y, -1, 1) if first else y
+    if out is None:
+        return y
+    if not np.may_share_memory(y, out):                 # `out` could not be written at once
+        out[...] = y
+    return out
+
+
+def max_pool(op, rank, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices, layout, out, threads):
+    first = check.channels_first(layout, rank, op)
+    x = check.images(check.array(x, op, "x", COMPARED), rank, first, op)
+    pool = _plan(op, x.shape, kernel_size, stride, padding, dilation, ceil_mode)
+    with_indices = check.flag(return_indices, op, "return_indices")
+    threads = _workers(threads, pool, op)
+    y = _result(out, pool.out_shape, x, first, op)
+    flat = check.empty(pool.out_shape, np.int64, op) if with_indices else None
+    if y.size:
+        _walk(Op.MAX_FLAT if with_indices else Op.MAX, pool, x, y, threads, flat=flat)
+    y = _returned(y, out, first)
+    return (y, _returned(flat, None, first)) if with_indices else y
+
+
+def max_pool_grad(op, rank, dy, x, kernel_size, stride, padding, dilation, ceil_mode, layout, threads):
+    first = check.channels_first(layout, rank, op)
+    x = check.images(check.array(x, op, "x"), rank, first, op)
+    pool = _plan(op, x.shape, kernel_size, stride, padding, dilation, ceil_mode)
+    dy = _gradient(op, rank, dy, pool, first)
+    check.same_dtype(op, dy=dy, x=x)
+    threads = _workers(threads, pool, op)
+    dx = check.empty(pool.x_shape, x.dtype, op, zeros=not pool.labelled)
+    if dx.size and pool.labelled:
+        labels = np.empty(pool.out_shape, np.uint8)
+        _walk(Op.MAX, pool, x, None, threads, labels=labels)
+        _walk(Op.COVER, pool, np.ascontiguousarray(dy), dx, threads, labels=labels)
+    elif dx.size:
+        y, flat = np.empty(pool.out_shape, x.dtype), np.empty(pool.out_shape, np.int64)
+        _walk(Op.MAX_FLAT, pool, x, y, threads, flat=flat)
+        lines = (a.reshape(a.shape[0], -1, a.shape[-1]) for a in (np.ascontiguousarray(dy), flat, dx))
+        core.scatter(*lines, plan.PANEL, threads)
+    return _returned(dx, None, first)
+
+
+def avg_pool(op, rank, x, kernel_size, stride, padding, ceil_mode, count_include_pad, layout, out, threads):
+    first = check.channels_first(layout, rank, op)
+    x = check.images(check.array(x, op, "x"), rank, first, op)
+    pool = _plan(op, x.shape, kernel_size, stride, padding, 1, ceil_mode)
+    count = _count(op, count_include_pad)
+    threads = _workers(threads, pool, op)
+    y = _result(out, pool.out_shape, x, first, op)
+    if y.size:
+        _walk(Op.SUM, pool, x, y, threads, count=count)
+    return _returned(y, out, first)
+
+
+def avg_pool_grad(op, rank, dy, x_shape, kernel_size, stride, padding, ceil_mode, count_include_pad, layout, threads):
+    first = check.channels_first(layout, rank, op)
+    x_shape = check.shape_of(x_shape, op, "x_shape")
+    if len(x_shape) != rank + 2:
+        wanted = check.axes_text(check.LAYOUTS[rank][first])
+        raise ValueError(f"{op}: x_shape must have {rank + 2} sizes {wanted}, got {x_shape}")
+    x_shape = (x_shape[0], *x_shape[2:], x_shape[1]) if first else x_shape
+    pool = _plan(op, x_shape, kernel_size, stride, padding, 1, ceil_mode)
+    count = _count(op, count_include_pad)
+    dy = _gradient(op, rank, dy, pool, first)
+    threads = _workers(threads, pool, op)
+    dx = check.empty(pool.x_shape, dy.dtype, op)
+    if dx.size:
+        if not pool.apart:
+            shares = np.empty(pool.out_shape, dy.dtype)
+            _walk(Op.SHARE, pool, dy, shares, threads, count=count)
+            dy, count = shares, Count.ONE
+        _walk(Op.COVER, pool, dy, dx, threads, count=count)
+    return _returned(dx, None, first)
+
+
+def _count(op: str, count_include_pad):
+    return Count.PADDED if check.flag(count_include_pad, op, "count_include_pad") else Count.INSIDE
+
+
+def _gradient(op: str, rank: int, dy, pool: plan.Pool, first: bool) -> np.ndarray:
+    dy, wanted = check.array(dy, op, "dy"), check.named(pool.out_shape, first)
+    if dy.shape != wanted:
+        raise ValueError(f"{op}: dy must have the shape of the output {wanted}, got {dy.shape}")
+    return check.images(dy, rank, first, op, "dy")

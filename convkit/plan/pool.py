@@ -1,0 +1,90 @@
+"""What a pooling looks like: the windows along each axis, and how its work is cut into tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from math import prod
+
+import numpy as np
+
+from convkit.plan import geometry
+from convkit.plan.geometry import Axis
+
+LARGEST = 2**62                                         # of a padded axis: sums of two such sizes fit
+LABELS = 256                                            # taps that a byte can tell apart
+TASKS = 64                                              # as many at least, where there are enough rows, pixels and channels
+PANEL = 64                                              # channels of the smallest task
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A checked pooling. `windows` are its three axes (d, h, w)."""
+
+    batch: int
+    channels: int
+    windows: tuple[Axis, Axis, Axis]
+    rank: int
+
+    @cached_property
+    def x_shape(self) -> tuple[int, ...]:
+        """Channels last, in the caller's rank."""
+        return (self.batch, *(a.size for a in self.windows[3 - self.rank :]), self.channels)
+
+    @cached_property
+    def out_shape(self) -> tuple[int, ...]:
+        return (self.batch, *(a.out for a in self.windows[3 - self.rank :]), self.channels)
+
+    @cached_property
+    def axes(self) -> np.ndarray:
+        """(3, 7): size, kernel, stride, dilation, lo, hi, out of each axis, for `_core/pool.pyx`."""
+        return np.array([(a.size, a.kernel, a.stride, a.dilation, a.lo, a.hi, a.out) for a in self.windows], np.intp)
+
+    @cached_property
+    def labelled(self) -> bool:
+        """Whether the gradient can find the maximum of each window by a one-byte label."""
+        return prod(a.kernel for a in self.windows) <= LABELS and all(a.dilation == 1 for a in self.windows)
+
+    @cached_property
+    def apart(self) -> bool:
+        """Whether no two windows share an element."""
+        return all(a.stride >= a.kernel or a.out == 1 for a in self.windows)
+
+    @cached_property
+    def reads(self) -> int:
+        """Elements read, at most: the taps of all windows, as far as they can lie inside the input."""
+        return self.batch * self.channels * prod(a.out * min(a.kernel, a.size) for a in self.windows)
+
+    @cached_property
+    def forward_tasks(self) -> tuple[int, int]:
+        return tasks(self.batch, *(a.out for a in self.windows), self.channels)
+
+    @cached_property
+    def backward_tasks(self) -> tuple[int, int]:
+        return tasks(self.batch, *(a.size for a in self.windows), self.channels)
+
+
+def tasks(n: int, d: int, h: int, w: int, c: int) -> tuple[int, int]:
+    """Pixels of a row and channels that one task takes: whole rows if they are many, else pieces, else panels of channels."""
+    pieces = min(w, -(-TASKS // max(n * d * h, 1)))
+    panels = min(-(-c // PANEL), -(-TASKS // max(n * d * h * pieces, 1)))
+    panel = -(-c // max(panels, 1))
+    return max(-(-w // max(pieces, 1)), 1), max(-(-panel // PANEL) * PANEL if panels > 1 else c, 1)
+
+
+@lru_cache(maxsize=256)
+def pool(x_shape, kernel, stride, padding, dilation, ceil_mode: bool) -> Pool:
+    """The checked pooling of a channels-last shape; the arguments are as from `geometry.sizes` and `geometry.padding_of`."""
+    batch, *spatial, channels = x_shape
+    rank = len(spatial)
+    explicit = () if isinstance(padding, str) else padding
+    for name, k, d, pads in zip(geometry.AXES[rank], kernel, dilation, explicit, strict=False):
+        if max(pads) >= geometry.effective(k, d):
+            rule = f"padding must be smaller than the effective kernel {geometry.effective(k, d)}"
+            raise ValueError(f"{rule}, got {max(pads)} along {name}")
+    found = geometry.axes(spatial, kernel, stride, padding, dilation, ceil_mode)
+    for a, name in zip(found, geometry.AXES[rank], strict=True):
+        if a.size + a.lo + a.hi > LARGEST:
+            raise ValueError(f"padded input size {a.size + a.lo + a.hi} along {name} is more than {LARGEST}")
+    unused = Axis(size=1, kernel=1, stride=1, dilation=1, lo=0, hi=0, out=1)
+    return Pool(batch, channels, (unused,) * (3 - rank) + found, rank)

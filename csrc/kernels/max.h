@@ -1,0 +1,135 @@
+/* Maxima over windows for one element type; pool.h includes this file once for each.
+ *
+ *     y[p][c]     = the largest of x[p][offset[t]][c] over t < taps,   p < pixels, c < channels
+ *     index[p][c] = label[t] of the first tap that holds it, or `start` where no tap is larger than what y started from
+ *
+ * E           element type; E_FLOAT tells whether it has NaN, the largest of all values (the first one stays)
+ * E_LANE      signed integer as wide as E
+ * E_LOWEST    what y starts from, unless it resumes from the stored maxima of an earlier call
+ * E_VECTOR    bytes of a vector
+ * E_NAME      adds the type's suffix to a name
+ *
+ * y or index may be NULL. Unsigned integers are compared as signed ones with the top bit flipped. Comparisons are written in
+ * the compiler's own vectors, which it turns into the compare and blend of any ISA; equal values (also -0 and 0) never
+ * replace the first.
+ */
+typedef E E_NAME(vector) __attribute__((vector_size(E_VECTOR)));
+typedef E E_NAME(vector_any) __attribute__((vector_size(E_VECTOR), aligned(sizeof(E)), may_alias));
+typedef E_LANE E_NAME(lanes) __attribute__((vector_size(E_VECTOR)));
+typedef uint8_t E_NAME(labels) __attribute__((vector_size(E_VECTOR / sizeof(E))));
+
+static inline E_NAME(vector) E_NAME(load)(const E *p, ptrdiff_t n)
+{
+    if (n == E_VECTOR / sizeof(E))
+        return *(const E_NAME(vector_any) *)p;
+#if E_FLOAT
+    return (E_NAME(vector))v_load_n(p, n);
+#else
+    E_NAME(vector) whole = { 0 };
+    memcpy(&whole, p, (size_t)n * sizeof(E));
+    return whole;
+#endif
+}
+
+static inline void E_NAME(store)(E *p, E_NAME(vector) a, ptrdiff_t n)
+{
+    if (n == E_VECTOR / sizeof(E))
+        *(E_NAME(vector_any) *)p = a;
+    else
+        memcpy(p, &a, (size_t)n * sizeof(E));
+}
+
+/* Unsigned integers to signed ones of the same order, and back. */
+static inline E_NAME(vector) E_NAME(flip)(E_NAME(vector) a, E_LANE top)
+{
+#if E_FLOAT
+    (void)top;
+    return a;
+#else
+    return a ^ top;
+#endif
+}
+
+/* Lanes where `a` takes the place of `best`: it is larger, or the first NaN. */
+static inline E_NAME(lanes) E_NAME(larger)(E_NAME(vector) a, E_NAME(vector) best)
+{
+#if E_FLOAT
+    return ~(best >= a) & (best == best);
+#else
+    return a > best;
+#endif
+}
+
+/* `vecs` vectors of one pixel; the last one has n channels. */
+CK_INLINE void E_NAME(max_pixel)(const int vecs, const int indexed, const ptrdiff_t n, const ck_taps *taps, E_LANE top,
+                                 const E *x, E *y, uint8_t *index)
+{
+    enum { LENGTH = E_VECTOR / sizeof(E) };
+    E_NAME(vector) best[4];
+    E_NAME(lanes) label[4];
+#pragma GCC unroll 4
+    for (int v = 0; v < vecs; v++) {
+        best[v] = taps->resume ? E_NAME(flip)(E_NAME(load)(y + v * LENGTH, n), top) : (E_NAME(vector)){ 0 } + E_LOWEST;
+        label[v] = (E_NAME(lanes)){ 0 } + (E_LANE)taps->start;
+    }
+    for (ptrdiff_t t = 0; t < taps->count; t++) {
+        const E *from = x + taps->offset[t];
+        const E_NAME(lanes) tap = (E_NAME(lanes)){ 0 } + (E_LANE)taps->label[t];
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++) {
+            const E_NAME(vector) a = E_NAME(flip)(E_NAME(load)(from + v * LENGTH, n), top);
+            const E_NAME(lanes) larger = E_NAME(larger)(a, best[v]);
+            best[v] = (E_NAME(vector))(((E_NAME(lanes))a & larger) | ((E_NAME(lanes))best[v] & ~larger));
+            if (indexed)
+                label[v] = (tap & larger) | (label[v] & ~larger);
+        }
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < vecs; v++) {
+        if (y)
+            E_NAME(store)(y + v * LENGTH, E_NAME(flip)(best[v], top), n);
+        if (indexed) {
+            E_NAME(labels) narrow;
+#if E_FLOAT
+            v_put_labels((uint8_t *)&narrow, (vf)label[v]);
+#else
+            narrow = __builtin_convertvector(label[v], E_NAME(labels));
+#endif
+            memcpy(index + v * LENGTH, &narrow, (size_t)n);
+        }
+    }
+}
+
+CK_INLINE void E_NAME(max_line)(const int indexed, ptrdiff_t pixels, ptrdiff_t channels, const ck_taps *taps, E_LANE top,
+                                const E *x, ptrdiff_t x_step, E *y, uint8_t *index, ptrdiff_t y_step)
+{
+    enum { LENGTH = E_VECTOR / sizeof(E) };
+    for (ptrdiff_t p = 0; p < pixels; p++, x += x_step) {
+        E *to = y ? y + p * y_step : NULL;
+        uint8_t *mark = indexed ? index + p * y_step : NULL;
+        ptrdiff_t c = 0;
+        for (; c + 4 * LENGTH <= channels; c += 4 * LENGTH)
+            E_NAME(max_pixel)(4, indexed, LENGTH, taps, top, x + c, to ? to + c : NULL, indexed ? mark + c : NULL);
+        for (; c + LENGTH <= channels; c += LENGTH)
+            E_NAME(max_pixel)(1, indexed, LENGTH, taps, top, x + c, to ? to + c : NULL, indexed ? mark + c : NULL);
+        if (c < channels)
+            E_NAME(max_pixel)(1, indexed, channels - c, taps, top, x + c, to ? to + c : NULL, indexed ? mark + c : NULL);
+    }
+}
+
+static void E_NAME(max_of)(int flipped, ptrdiff_t pixels, ptrdiff_t channels, const ck_taps *taps, const void *x,
+                           ptrdiff_t x_step, void *y, uint8_t *index, ptrdiff_t y_step)
+{
+    const E_LANE top = flipped ? (E_LANE)((uint64_t)1 << (8 * sizeof(E) - 1)) : 0;
+    if (index)
+        E_NAME(max_line)(1, pixels, channels, taps, top, x, x_step, y, index, y_step);
+    else
+        E_NAME(max_line)(0, pixels, channels, taps, top, x, x_step, y, NULL, y_step);
+}
+
+#undef E
+#undef E_FLOAT
+#undef E_LANE
+#undef E_LOWEST
+#undef E_VECTOR
+#undef E_NAME

@@ -1,0 +1,150 @@
+/* Pooling: maxima (max.h) and sums over the taps of windows, for a run of pixels that read alike.
+ *
+ *     max_taps   y[p][c] = max over t < taps of x[p*x_step + offset[t]][c]
+ *     sum_taps   y[p*phases + q][c] = ( sum over t < taps[q] of x[p*x_step + offset[q][t]][c] ) / count,   q < phases
+ *                with `index`, only the terms for which index[p*x_step + offset[q][t]][c] == label[q][t] are added
+ *
+ * x        first source pixel; the pixels of the run lie x_step apart, the channels of a pixel next to each other
+ * y        first target pixel; pixels y_step apart. index lies like y in max_taps, like x in sum_taps
+ * taps     what each pixel reads; with `resume`, y already holds the result of earlier taps. The gradient at stride s has a
+ *          list for each of s phases, which neighbouring pixels take in turn
+ *
+ * pixels >= 1, channels >= 1, 0 <= taps->count <= CK_POOL_TAPS. Average pooling is sum_taps from x to y; its gradient, and
+ * that of max pooling, are sum_taps from dy to dx, where the taps of a pixel are the windows that cover it: each pixel of dx
+ * is written once, so work can be split anyhow. Each sum has one accumulator and the order of the taps.
+ */
+#include <math.h>
+#include <string.h>
+
+enum { NARROW = sizeof(vf) < 32 ? sizeof(vf) : 32 };   /* AVX-512F alone compares 8 and 16 bit integers 32 bytes at a time */
+
+#define E real
+#define E_FLOAT 1
+#if CK_DOUBLE
+#define E_LANE int64_t
+#else
+#define E_LANE int32_t
+#endif
+#define E_LOWEST (real)(-INFINITY)
+#define E_VECTOR sizeof(vf)
+#define E_NAME(name) name##_real
+#include "max.h"
+
+#if CK_DOUBLE
+#define E int64_t
+#define E_LANE int64_t
+#define E_LOWEST INT64_MIN
+#else
+#define E int32_t
+#define E_LANE int32_t
+#define E_LOWEST INT32_MIN
+#endif
+#define E_FLOAT 0
+#define E_VECTOR sizeof(vf)
+#define E_NAME(name) name##_int
+#include "max.h"
+
+#define E int16_t
+#define E_FLOAT 0
+#define E_LANE int16_t
+#define E_LOWEST INT16_MIN
+#define E_VECTOR NARROW
+#define E_NAME(name) name##_int16
+#include "max.h"
+
+#define E int8_t
+#define E_FLOAT 0
+#define E_LANE int8_t
+#define E_LOWEST INT8_MIN
+#define E_VECTOR NARROW
+#define E_NAME(name) name##_int8
+#include "max.h"
+
+static void max_taps(ck_element element, int flipped, ptrdiff_t pixels, ptrdiff_t channels, const ck_taps *taps, const void *x,
+                     ptrdiff_t x_step, void *y, uint8_t *index, ptrdiff_t y_step)
+{
+    switch (element) {
+    case CK_REAL:
+        max_of_real(0, pixels, channels, taps, x, x_step, y, index, y_step);
+        break;
+    case CK_INT:
+        max_of_int(flipped, pixels, channels, taps, x, x_step, y, index, y_step);
+        break;
+    case CK_INT16:
+        max_of_int16(flipped, pixels, channels, taps, x, x_step, y, index, y_step);
+        break;
+    case CK_INT8:
+        max_of_int8(flipped, pixels, channels, taps, x, x_step, y, index, y_step);
+        break;
+    }
+}
+
+/* `vecs` vectors of one pixel; the last one has n channels. */
+CK_INLINE void sum_pixel(const int vecs, const int picked, const int stream, const ptrdiff_t n, const ck_taps *taps,
+                         real count, real factor, const real *x, const uint8_t *index, real *y)
+{
+    vf sums[8];
+#pragma GCC unroll 8
+    for (int v = 0; v < vecs; v++)
+        sums[v] = !taps->resume ? v_zero() : n == VL ? v_load(y + v * VL) : v_load_n(y + v * VL, n);
+    for (ptrdiff_t t = 0; t < taps->count; t++) {
+        const ptrdiff_t from = taps->offset[t];
+#pragma GCC unroll 8
+        for (int v = 0; v < vecs; v++) {
+            vf a = n == VL ? v_load(x + from + v * VL) : v_load_n(x + from + v * VL, n);
+            if (picked) {
+                uint8_t labels[VL] = { 0 };
+                memcpy(labels, index + from + v * VL, (size_t)n);
+                a = v_pick(a, labels, taps->label[t]);
+            }
+            sums[v] = v_add(sums[v], a);
+        }
+    }
+#pragma GCC unroll 8
+    for (int v = 0; v < vecs; v++) {
+        if (count != 1)
+            sums[v] = factor ? sums[v] * v_set1(factor) : sums[v] / v_set1(count);
+        if (n == VL && stream)
+            v_stream(y + v * VL, sums[v]);
+        else if (n == VL)
+            v_store(y + v * VL, sums[v]);
+        else
+            v_store_n(y + v * VL, sums[v], n);
+    }
+}
+
+CK_INLINE void sum_line(const int picked, const int stream, ptrdiff_t pixels, ptrdiff_t phases, ptrdiff_t channels, const ck_taps *taps, double count,
+                        const real *x, const uint8_t *index, ptrdiff_t x_step, real *y, ptrdiff_t y_step)
+{
+    const real divisor = (real)count;
+    int exponent;
+    const real factor = frexp(count, &exponent) == 0.5 ? 1 / divisor : 0;      /* of a power of two: the bits of a division */
+    for (ptrdiff_t p = 0; p < pixels; p++, x += x_step, index += picked ? x_step : 0)
+        for (ptrdiff_t q = 0; q < phases; q++, y += y_step) {
+            ptrdiff_t c = 0;
+            for (; c + 8 * VL <= channels; c += 8 * VL)
+                sum_pixel(8, picked, stream, VL, taps + q, divisor, factor, x + c, picked ? index + c : NULL, y + c);
+            for (; c + 4 * VL <= channels; c += 4 * VL)
+                sum_pixel(4, picked, stream, VL, taps + q, divisor, factor, x + c, picked ? index + c : NULL, y + c);
+            for (; c + VL <= channels; c += VL)
+                sum_pixel(1, picked, stream, VL, taps + q, divisor, factor, x + c, picked ? index + c : NULL, y + c);
+            if (c < channels)
+                sum_pixel(1, picked, stream, channels - c, taps + q, divisor, factor, x + c, picked ? index + c : NULL, y + c);
+        }
+}
+
+static void sum_taps(ptrdiff_t pixels, ptrdiff_t phases, ptrdiff_t channels, const ck_taps *taps, double count, const void *x,
+                     const uint8_t *index, ptrdiff_t x_step, void *y, ptrdiff_t y_step)
+{
+    const int stream = taps->stream && (uintptr_t)y % sizeof(vf) == 0 && y_step % VL == 0;
+    if (index && stream)
+        sum_line(1, 1, pixels, phases, channels, taps, count, x, index, x_step, y, y_step);
+    else if (index)
+        sum_line(1, 0, pixels, phases, channels, taps, count, x, index, x_step, y, y_step);
+    else if (stream)
+        sum_line(0, 1, pixels, phases, channels, taps, count, x, NULL, x_step, y, y_step);
+    else
+        sum_line(0, 0, pixels, phases, channels, taps, count, x, NULL, x_step, y, y_step);
+    if (stream)
+        v_fence();
+}
