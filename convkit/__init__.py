@@ -4,13 +4,17 @@ Functions on plain arrays (convolution, pooling and their gradients), trainable 
 alone; what needs more (files, pictures, progress bars) says so when it is used.
 """
 
-from convkit import data, layers, losses, optim
+from typing import TYPE_CHECKING
+
 from convkit._core.cpu import isa, threads
 from convkit._version import __version__
 from convkit.config import show_config
-from convkit.model import History, ModelFileError, Sequential, load_model
 from convkit.ops import *  # noqa: F403
 from convkit.ops import __all__ as _ops
+
+if TYPE_CHECKING:
+    from convkit import data, layers, losses, optim
+    from convkit.model import History, ModelFileError, Sequential, load_model
 
 __all__ = [
     "History",
@@ -27,3 +31,20 @@ __all__ = [
     "threads",
     *_ops,
 ]
+
+
+def __getattr__(name: str):
+    """Layers and models are imported when first used: who wants the functions does not wait for them."""
+    if name not in __all__:
+        raise AttributeError(f"module 'convkit' has no attribute {name!r}")
+    import convkit.data
+    import convkit.layers
+    import convkit.losses
+    import convkit.optim
+    from convkit import model
+
+    return getattr(model, name) if hasattr(model, name) else vars(convkit)[name]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-
 import numpy as np
 
 from convkit._core import cpu
@@ -33,6 +31,8 @@ def show_config(mode: str = "print") -> dict | None:
     >>> convkit.show_config("dict")["isa"] == convkit.isa()
     True
     """
+    import platform  # takes longer to import than all of convkit.ops
+
     if mode not in ("print", "dict"):
         raise ValueError(f"show_config: mode must be 'print' or 'dict', got {mode!r}")
     threads, reason = cpu.thread_count()

@@ -52,6 +52,7 @@ typedef struct {
                    void *c, ptrdiff_t c_step))                                                                              \
     X(pack_panel, (ptrdiff_t depth, ptrdiff_t cols, ptrdiff_t vecs, const void *w, ptrdiff_t depth_step,                    \
                    ptrdiff_t col_step, void *panel))                                                                        \
+    X(transpose, (ptrdiff_t rows, ptrdiff_t cols, const void *matrix, ptrdiff_t row_step, ptrdiff_t col_step, void *result))   \
     X(sum_rows, (ptrdiff_t rows, ptrdiff_t cols, const void *x, ptrdiff_t row_step, void *sums))                            \
     X(max_taps, (ck_element element, int flipped, ptrdiff_t pixels, ptrdiff_t channels, const ck_taps *taps, const void *x, \
                  ptrdiff_t x_step, void *y, uint8_t *index, ptrdiff_t y_step))                                              \

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -199,8 +198,8 @@ def test_ctrl_c_stops_with_130_and_no_traceback(tmp_path):
     call = [sys.executable, "-m", "convkit", "demo", "--out", "run", "--epochs", "100000"]
     how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": tmp_path}
     with subprocess.Popen(call, **how) as process:
-        while "epoch" not in process.stderr.readline():
-            time.sleep(0.01)
+        while "epoch" not in (line := process.stderr.readline()):
+            assert line, "the demo ended before its first epoch"
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=60)
     assert process.returncode == 130

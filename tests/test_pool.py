@@ -206,9 +206,9 @@ def test_pooling_by_hand():
 
 
 def test_average_of_a_constant_is_the_constant(isa):
-    """Powers of two of taps, so without any rounding."""
-    x = np.full((2, 8, 8, 19), 0.1, np.float32)
-    assert (convkit.avg_pool2d(x, 4) == np.float32(0.1)).all()
+    """Sums of a few bits and a power of two of taps, so without any rounding."""
+    x = np.full((2, 8, 8, 19), 0.375, np.float32)
+    assert (convkit.avg_pool2d(x, 4) == np.float32(0.375)).all()
 
 
 def test_kernel_1_with_stride_2_picks_pixels(isa):

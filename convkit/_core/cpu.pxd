@@ -39,6 +39,8 @@ cdef extern from "convkit.h" nogil:
                            const ck_lines *b, void *c, Py_ssize_t c_step) noexcept nogil
         void (*pack_panel)(Py_ssize_t depth, Py_ssize_t cols, Py_ssize_t vecs, const void *w, Py_ssize_t depth_step,
                            Py_ssize_t col_step, void *panel) noexcept nogil
+        void (*transpose)(Py_ssize_t rows, Py_ssize_t cols, const void *matrix, Py_ssize_t row_step, Py_ssize_t col_step,
+                          void *result) noexcept nogil
         void (*sum_rows)(Py_ssize_t rows, Py_ssize_t cols, const void *x, Py_ssize_t row_step, void *sums) noexcept nogil
         void (*max_taps)(ck_element element, int flipped, Py_ssize_t pixels, Py_ssize_t channels, const ck_taps *taps,
                          const void *x, Py_ssize_t x_step, void *y, unsigned char *index, Py_ssize_t y_step) noexcept nogil

@@ -9,10 +9,12 @@ from math import prod
 
 import numpy as np
 
+from convkit._core import layout
 from convkit.plan import geometry
 
 LAYOUTS = {1: ("NLC", "NCL"), 2: ("NHWC", "NCHW"), 3: ("NDHWC", "NCDHW")}
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+CHANNELS_LAST = {FLOATS[0]: layout.channels_last["float"], FLOATS[1]: layout.channels_last["double"]}
 ALIGNMENT = 64                                          # bytes; NumPy promises 16
 SMALL = 1024                                            # elements: not worth aligning
 
@@ -25,16 +27,16 @@ def planned(op: str, plan, *arguments):
         raise ValueError(f"{op}: {error}") from None
 
 
-def channels_first(layout, rank: int, op: str) -> bool:
-    """Whether `layout` names the channels before the spatial axes."""
+def channels_first(name, rank: int, op: str) -> bool:
+    """Whether the layout `name` puts the channels before the spatial axes."""
     last, first = LAYOUTS[rank]
-    if layout is None:
+    if name is None:
         return False
-    if not isinstance(layout, str):
-        raise TypeError(f"{op}: layout must be {last!r} or {first!r}, got {layout!r}")
-    if layout not in (last, first):
-        raise ValueError(f"{op}: layout must be {last!r} or {first!r}, got {layout!r}")
-    return layout == first
+    if not isinstance(name, str):
+        raise TypeError(f"{op}: layout must be {last!r} or {first!r}, got {name!r}")
+    if name not in (last, first):
+        raise ValueError(f"{op}: layout must be {last!r} or {first!r}, got {name!r}")
+    return name == first
 
 
 def choice(value, allowed, op: str, name: str):
@@ -99,7 +101,7 @@ def named(shape, first: bool) -> tuple[int, ...]:
     return (shape[0], shape[-1], *shape[1:-1]) if first else tuple(shape)
 
 
-def shapes(x_shape, w_shape, layout, op: str) -> tuple[bool, tuple[int, ...], tuple[int, ...]]:
+def shapes(x_shape, w_shape, layout_name, op: str) -> tuple[bool, tuple[int, ...], tuple[int, ...]]:
     """Whether channels come first, and both shapes channels last, of a convolution that is only named by shapes."""
     x_shape, w_shape = shape_of(x_shape, op, "x_shape"), shape_of(w_shape, op, "w_shape")
     rank = len(x_shape) - 2
@@ -107,7 +109,7 @@ def shapes(x_shape, w_shape, layout, op: str) -> tuple[bool, tuple[int, ...], tu
         raise ValueError(f"{op}: x_shape must have 3 to 5 sizes, got {x_shape}")
     if len(w_shape) != rank + 2:
         raise ValueError(f"{op}: w_shape must have {rank + 2} sizes like x_shape, got {w_shape}")
-    first = channels_first(layout, rank, op)
+    first = channels_first(layout_name, rank, op)
     if first:
         x_shape, w_shape = ((s[0], *s[2:], s[1]) for s in (x_shape, w_shape))
     return first, x_shape, w_shape
@@ -126,8 +128,8 @@ def bias(b, outputs: int, op: str) -> np.ndarray:
     return np.ascontiguousarray(b)
 
 
-def axes_text(layout: str) -> str:
-    return "(" + ", ".join(layout) + ")"
+def axes_text(name: str) -> str:
+    return "(" + ", ".join(name) + ")"
 
 
 def lifted(x: np.ndarray) -> np.ndarray:
@@ -135,11 +137,15 @@ def lifted(x: np.ndarray) -> np.ndarray:
     return x[(slice(None), *(None,) * (5 - x.ndim))]
 
 
-def readable(x: np.ndarray) -> np.ndarray:
-    """`x` (5-D) itself if neighbouring channels are neighbours in memory, else a copy for which they are."""
+def readable(x: np.ndarray, threads: int = 1) -> np.ndarray:
+    """`x` (channels last) itself if neighbouring channels are neighbours in memory, else a copy for which they are."""
     if x.shape[-1] <= 1 or x.strides[-1] == x.itemsize:
         return x
-    return np.ascontiguousarray(x)
+    if x.dtype not in FLOATS or not x.size:
+        return np.ascontiguousarray(x)
+    y = empty(x.shape, x.dtype, "convkit")
+    CHANNELS_LAST[x.dtype](lifted(x), lifted(y), threads)
+    return y
 
 
 def empty(shape, dtype, op: str, zeros: bool = False) -> np.ndarray:

@@ -14,7 +14,7 @@ RUN = {np.dtype(np.float32): direct.run["float"], np.dtype(np.float64): direct.r
 
 def run(walk: plan.Pass, source, packed: PackedFilters, b, target, relu: bool, threads: int) -> None:
     """One pass of the direct engine, all of the target's pixels."""
-    source, target = check.lifted(check.readable(source)), check.lifted(target)
+    source, target = check.lifted(check.readable(source, threads)), check.lifted(target)
     if not walk.depth or not len(walk.order):
         target[...] = 0 if b is None else np.maximum(b, 0) if relu else b
         return
@@ -41,12 +41,13 @@ def grad_filters(conv: plan.Conv, dy, x, threads: int, op: str):
         return dw
     # The order of the sums is chosen by the shapes alone; strides that it cannot read cost a copy.
     windows, span = conv.windows, conv.axes[2].kernel if conv.output_pass.mergeable else 1
+    x, dy = check.readable(x, threads), check.readable(dy, threads)
     if conv.pointwise:                                  # one long run of pixels instead of many
         x, dy = np.ascontiguousarray(x).reshape(1, -1, conv.channels), np.ascontiguousarray(dy).reshape(1, -1, conv.outputs)
         windows = conv.flat_windows
     elif span > 1:
         x = np.ascontiguousarray(x)
-    x, dy = check.lifted(check.readable(x)), check.lifted(check.readable(dy))
+    x, dy = check.lifted(x), check.lifted(dy)
     depth = conv.channels // conv.groups
     scratch = np.empty(filters.scratch_size(depth, span, threads), x.dtype)
     filters.grad(windows, conv.groups, span, dy, x, dw.reshape(conv.outputs, -1, depth), scratch, threads)
@@ -56,7 +57,7 @@ def grad_filters(conv: plan.Conv, dy, x, threads: int, op: str):
 def grad_bias(dy, threads: int):
     db = np.zeros(dy.shape[-1], dy.dtype)
     if dy.size:
-        dy = check.lifted(check.readable(dy))
+        dy = check.lifted(check.readable(dy, threads))
         partial = np.zeros((filters.bias_chunks(int(np.prod(dy.shape[:3])), dy.shape[3]), dy.shape[4]), dy.dtype)
         filters.sum_bias(dy, partial, db, threads)
     return db

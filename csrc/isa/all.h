@@ -6,6 +6,7 @@
 #include "../kernels/pack.h"
 #include "../kernels/sum.h"
 #include "../kernels/pool.h"
+#include "../kernels/transpose.h"
 #include "../kernels/probe.h"
 
 #define CK_STRING(isa) #isa
