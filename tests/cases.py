@@ -235,6 +235,8 @@ POOLS = [
     Pool((1, 9, 10, 4), 3, stride=1, padding=1, name="3x3, overlapping"),
     Pool((1, 7, 7, 17), 7, name="the whole image"),
     Pool((2, 9, 9, 3), 2, stride=3, name="stride over kernel"),
+    Pool((3, 11, 1), 2, stride=3, name="1-D, stride over kernel, rows in pieces"),
+    Pool((3, 15, 19, 7), (1, 3), stride=(12, 6), name="stride over kernel, rows in pieces"),
     Pool((2, 7, 8, 3), 1, stride=2, name="kernel 1, stride 2"),
     Pool((2, 6, 8, 3), 1, stride=2, ceil_mode=True, name="kernel 1, stride 2, ceil"),
     Pool((2, 6, 7, 9), (3, 2), stride=2, ceil_mode=True, name="ceil, uneven"),

@@ -12,6 +12,7 @@ from convkit._core.cpu cimport CK_INT, CK_INT8, CK_INT16, CK_POOL_TAPS, CK_REAL,
 cdef enum:
     PHASES = 8                                  # largest stride whose backward pass goes along the row once
     STREAM = 8 << 20                            # bytes of a target that is written past the caches
+    WIDE = 512                                  # channels of pixels that SUM reads four at a time, each from end to end
     CHUNK = 256                                 # channels that MAX_FLAT takes at a time
 
 cpdef enum Op:
@@ -77,7 +78,8 @@ cdef inline Span cover(const Axis *a, Py_ssize_t i, Count count) noexcept nogil:
     s.count = max(min(place // a.stride + 1, a.out) - s.first, 0)
     s.label, s.label_step = place - s.first * a.stride, -a.stride
     s.step = 1
-    s.counted = 1 if count == ONE or not s.count else window(a, s.first, count).counted
+    # A pixel between two windows adds nothing, but may lead a run of pixels that do.
+    s.counted = 1 if count == ONE else window(a, s.first, count).counted if s.count else a.kernel
     return s
 
 
@@ -170,6 +172,8 @@ cdef void reduce(const Walk *w, const Run *run, const Span *spans) noexcept nogi
     cdef Py_ssize_t places[CK_POOL_TAPS]
     cdef Py_ssize_t limit = CK_POOL_TAPS - 1 if w.op == MAX_FLAT else CK_POOL_TAPS
     cdef Py_ssize_t total = length(spans), start = 0
+    if w.op == SUM and run.channels >= WIDE:
+        limit = 4
     taps.resume, taps.stream = 0, w.stream
     while start == 0 or start < total:
         taps.count = min(limit, total - start)
@@ -283,7 +287,8 @@ def walk(Op op, Count count, const Py_ssize_t[:, ::1] axes, Py_ssize_t piece, Py
     w.target = <char *>&target[0, 0, 0, 0, 0] if target is not None else NULL
     w.labels = &labels[0, 0, 0, 0, 0] if labels is not None else NULL
     w.labelled = labels is not None
-    w.stream = op == COVER and w.labelled and target.shape[0] * w.extent[0] * w.extent[1] * w.extent[2] * target.shape[4] >= STREAM
+    # A search for labels has just filled the caches with x; without one, ordinary stores are faster.
+    w.stream = op == COVER and w.labelled and target.shape[0] * target.strides[0] >= STREAM
     w.flat = &flat[0, 0, 0, 0, 0] if flat is not None else NULL
     w.merges = (op != MAX_FLAT and (op == SHARE or w.axis[2].stride == 1) and w.panels == 1
                 and w.source_stride[3] == w.channels and w.target_stride[3] == w.channels)

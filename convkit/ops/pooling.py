@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from convkit._core import cpu
@@ -123,7 +125,7 @@ def avg_pool_grad(op, rank, dy, x_shape, kernel_size, stride, padding, ceil_mode
     threads = _workers(threads, pool, op)
     dx = check.empty(pool.x_shape, dy.dtype, op)
     if dx.size:
-        if not pool.apart:
+        if not pool.apart or prod(window.kernel for window in pool.windows) >= 9:       # few divisions, not one a pixel
             shares = np.empty(pool.out_shape, dy.dtype)
             _walk(Op.SHARE, pool, dy, shares, threads, count=count)
             dy, count = shares, Count.ONE

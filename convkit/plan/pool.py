@@ -13,8 +13,8 @@ from convkit.plan.geometry import Axis
 
 LARGEST = 2**62                                         # of a padded axis: sums of two such sizes fit
 LABELS = 256                                            # taps that a byte can tell apart
-TASKS = 64                                              # as many at least, where there are enough rows, pixels and channels
-PANEL = 64                                              # channels of the smallest task
+TASKS = 16                                              # as many at least, where there are enough rows, pixels and channels
+PANEL = 512                                             # channels of the smallest task
 
 
 @dataclass(frozen=True)

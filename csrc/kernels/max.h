@@ -25,6 +25,8 @@ static inline E_NAME(vector) E_NAME(load)(const E *p, ptrdiff_t n)
 #if E_FLOAT
     return (E_NAME(vector))v_load_n(p, n);
 #else
+    if (n == 1)                                        /* gray images; through the stack it would wait for the store */
+        return (E_NAME(vector)){ *p };
     E_NAME(vector) whole = { 0 };
     memcpy(&whole, p, (size_t)n * sizeof(E));
     return whole;

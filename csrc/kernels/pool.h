@@ -7,7 +7,8 @@
  * x        first source pixel; the pixels of the run lie x_step apart, the channels of a pixel next to each other
  * y        first target pixel; pixels y_step apart. index lies like y in max_taps, like x in sum_taps
  * taps     what each pixel reads; with `resume`, y already holds the result of earlier taps. The gradient at stride s has a
- *          list for each of s phases, which neighbouring pixels take in turn
+ *          list for each of s phases, which neighbouring pixels take in turn. With `stream`, an aligned y is written past the
+ *          caches
  *
  * pixels >= 1, channels >= 1, 0 <= taps->count <= CK_POOL_TAPS. Average pooling is sum_taps from x to y; its gradient, and
  * that of max pooling, are sum_taps from dy to dx, where the taps of a pixel are the windows that cover it: each pixel of dx
@@ -83,13 +84,13 @@ static void max_taps(ck_element element, int flipped, ptrdiff_t pixels, ptrdiff_
 CK_INLINE void sum_pixel(const int vecs, const int picked, const int stream, const ptrdiff_t n, const ck_taps *taps,
                          real count, real factor, const real *x, const uint8_t *index, real *y)
 {
-    vf sums[8];
-#pragma GCC unroll 8
+    vf sums[4];
+#pragma GCC unroll 4
     for (int v = 0; v < vecs; v++)
         sums[v] = !taps->resume ? v_zero() : n == VL ? v_load(y + v * VL) : v_load_n(y + v * VL, n);
     for (ptrdiff_t t = 0; t < taps->count; t++) {
         const ptrdiff_t from = taps->offset[t];
-#pragma GCC unroll 8
+#pragma GCC unroll 4
         for (int v = 0; v < vecs; v++) {
             vf a = n == VL ? v_load(x + from + v * VL) : v_load_n(x + from + v * VL, n);
             if (picked) {
@@ -100,7 +101,7 @@ CK_INLINE void sum_pixel(const int vecs, const int picked, const int stream, con
             sums[v] = v_add(sums[v], a);
         }
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (int v = 0; v < vecs; v++) {
         if (count != 1)
             sums[v] = factor ? sums[v] * v_set1(factor) : sums[v] / v_set1(count);
@@ -113,8 +114,9 @@ CK_INLINE void sum_pixel(const int vecs, const int picked, const int stream, con
     }
 }
 
-CK_INLINE void sum_line(const int picked, const int stream, ptrdiff_t pixels, ptrdiff_t phases, ptrdiff_t channels, const ck_taps *taps, double count,
-                        const real *x, const uint8_t *index, ptrdiff_t x_step, real *y, ptrdiff_t y_step)
+CK_INLINE void sum_line(const int picked, const int stream, ptrdiff_t pixels, ptrdiff_t phases, ptrdiff_t channels,
+                        const ck_taps *taps, double count, const real *x, const uint8_t *index, ptrdiff_t x_step,
+                        real *y, ptrdiff_t y_step)
 {
     const real divisor = (real)count;
     int exponent;
@@ -122,8 +124,6 @@ CK_INLINE void sum_line(const int picked, const int stream, ptrdiff_t pixels, pt
     for (ptrdiff_t p = 0; p < pixels; p++, x += x_step, index += picked ? x_step : 0)
         for (ptrdiff_t q = 0; q < phases; q++, y += y_step) {
             ptrdiff_t c = 0;
-            for (; c + 8 * VL <= channels; c += 8 * VL)
-                sum_pixel(8, picked, stream, VL, taps + q, divisor, factor, x + c, picked ? index + c : NULL, y + c);
             for (; c + 4 * VL <= channels; c += 4 * VL)
                 sum_pixel(4, picked, stream, VL, taps + q, divisor, factor, x + c, picked ? index + c : NULL, y + c);
             for (; c + VL <= channels; c += VL)
