@@ -4,8 +4,7 @@
 # each pixel; a tap in the padding points at zeros, and a merged tap (several neighbouring pixels, see plan/conv.py) that
 # lies partly in the padding points at a patch, a copy of its few pixels between zeros.
 from cython.parallel cimport prange, threadid
-from libc.string cimport memcpy, memset
-
+from convkit._core.border cimport ceil_div, clip, patch
 from convkit._core.cpu cimport ck_finish, ck_kernels, real, table
 
 cdef enum:
@@ -79,22 +78,6 @@ cdef inline void locate(Block *b, const Source *s, const Target *y, const Py_ssi
                 d, n = 0, n + 1
 
 
-cdef inline Py_ssize_t clip(Py_ssize_t value, Py_ssize_t lo, Py_ssize_t hi) noexcept nogil:
-    return lo if value < lo else hi if value > hi else value
-
-
-cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
-    return a // b + (a % b > 0)                 # b > 0; C division rounds towards zero
-
-
-cdef inline const char *patch(const Source *s, const char *line, Py_ssize_t w, Py_ssize_t span, char *room) noexcept nogil:
-    """`span` pixels from w on, zeros outside the line."""
-    cdef Py_ssize_t lo = clip(-w, 0, span), hi = clip(s.size[2] - w, lo, span)
-    memset(room, 0, span * s.pixel)
-    memcpy(room + lo * s.pixel, line + (w + lo) * s.pixel, (hi - lo) * s.pixel)
-    return room
-
-
 cdef inline void point(const void **pointers, const Block *b, const Source *s, const Py_ssize_t *taps, Py_ssize_t count,
                        Py_ssize_t span) noexcept nogil:
     """The table of pointers: pointers[t * BLOCK + r] for tap t and row r."""
@@ -115,9 +98,11 @@ cdef inline void point(const void **pointers, const Block *b, const Source *s, c
                     pointers[at + r] = line + w * s.stride[3] + r * step
                 if span > 1:
                     for r in range(lo):
-                        pointers[at + r] = patch(s, line, w + r * s.step[2], span, s.patches + (at + r) * span * s.pixel)
+                        pointers[at + r] = patch(line, s.size[2], w + r * s.step[2], span, s.pixel,
+                                                 s.patches + (at + r) * span * s.pixel)
                     for r in range(hi, part.rows):
-                        pointers[at + r] = patch(s, line, w + r * s.step[2], span, s.patches + (at + r) * span * s.pixel)
+                        pointers[at + r] = patch(line, s.size[2], w + r * s.step[2], span, s.pixel,
+                                                 s.patches + (at + r) * span * s.pixel)
                     continue
             for r in range(lo):
                 pointers[at + r] = s.zeros

@@ -3,8 +3,9 @@
 # A unit is one register tile of dw: a few outputs by one panel of the inputs of one tap. The threads share the units out
 # and each walks over the pixels in chunks that stay in its cache, so every sum has one order, whatever their number.
 from cython.parallel cimport prange, threadid
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
+from convkit._core.border cimport ceil_div, clip, patch
 from convkit._core.cpu cimport CK_MAX_VECS, ck_kernels, ck_lines, real, table
 
 cdef enum:
@@ -50,22 +51,6 @@ cdef struct Runs:                               # of one tap in one chunk: whole
     Py_ssize_t border
 
 
-cdef inline Py_ssize_t clip(Py_ssize_t value, Py_ssize_t lo, Py_ssize_t hi) noexcept nogil:
-    return lo if value < lo else hi if value > hi else value
-
-
-cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
-    return a // b + (a % b > 0)                 # b > 0; C division rounds towards zero
-
-
-cdef inline const void *border_pixel(const Work *work, const char *line, Py_ssize_t w, char *room) noexcept nogil:
-    """A copy of the merged taps from pixel w on, zeros outside the line."""
-    cdef Py_ssize_t lo = clip(-w, 0, work.span), hi = clip(work.axes[2].size - w, lo, work.span)
-    memset(room, 0, work.span * work.pixel)
-    memcpy(room + lo * work.pixel, line + (w + lo) * work.pixel, (hi - lo) * work.pixel)
-    return room
-
-
 cdef void collect(Runs *runs, const Work *work, Py_ssize_t tap, Py_ssize_t first_line, Py_ssize_t last_line,
                   Py_ssize_t first_pixel, Py_ssize_t last_pixel, char *patches) noexcept nogil:
     """The runs of pixels of a chunk that `tap` reads inside the input."""
@@ -99,8 +84,8 @@ cdef void collect(Runs *runs, const Work *work, Py_ssize_t tap, Py_ssize_t first
                 if w == start and stop > start:
                     w = stop
                     continue
-                runs.border_x[runs.border] = border_pixel(work, x, w * aw.stride + offset,
-                                                          patches + runs.border * work.span * work.pixel)
+                runs.border_x[runs.border] = patch(x, aw.size, w * aw.stride + offset, work.span, work.pixel,
+                                                   patches + runs.border * work.span * work.pixel)
                 runs.border_dy[runs.border] = dy + w * work.dy.stride[3]
                 runs.border += 1
                 w += 1
