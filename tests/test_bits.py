@@ -104,6 +104,7 @@ LARGE = Conv((6, 40, 41, 24), 40, (3, 3), padding=1)
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads through /proc")
+@pytest.mark.skipif(convkit.show_config("dict")["openmp"] == "no", reason="built without OpenMP")
 def test_a_large_call_really_starts_threads():
     """Else the tests above would compare one thread with itself."""
     everything(LARGE, *arrays(LARGE, "float32", 0), threads=7)

@@ -45,7 +45,8 @@ cdef extern from "convkit.h" nogil:
         void (*max_taps)(ck_element element, int flipped, Py_ssize_t pixels, Py_ssize_t channels, const ck_taps *taps,
                          const void *x, Py_ssize_t x_step, void *y, unsigned char *index, Py_ssize_t y_step) noexcept nogil
         void (*sum_taps)(Py_ssize_t pixels, Py_ssize_t phases, Py_ssize_t channels, const ck_taps *taps, double count,
-                         const void *x, const unsigned char *index, Py_ssize_t x_step, void *y, Py_ssize_t y_step) noexcept nogil
+                         const void *x, const unsigned char *index, Py_ssize_t x_step, void *y,
+                         Py_ssize_t y_step) noexcept nogil
         void (*multiply_add)(Py_ssize_t repeats, void *sink) noexcept nogil
 
     const char *const ck_isas[]

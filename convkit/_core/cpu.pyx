@@ -174,7 +174,7 @@ cdef extern from *:
     const char *CK_COMPILER
 
 openmp = CK_OPENMP
-compiler = CK_COMPILER.decode()
+compiler = CK_COMPILER.decode().strip()
 
 
 def multiply_add_peak(threads=1, dtype="float32", double seconds=0.01):

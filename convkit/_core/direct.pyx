@@ -132,7 +132,7 @@ def pack(const Py_ssize_t[::1] order, Py_ssize_t depth, Py_ssize_t cols, Py_ssiz
     cdef const ck_kernels *k = table(sizeof(real))
     cdef Py_ssize_t taps = order.shape[0], vector = k.vector
     cdef Py_ssize_t vecs = (cols + vector - 1) // vector, panels = (vecs + k.vecs - 1) // k.vecs
-    cdef Py_ssize_t output_step = w.strides[0] // <Py_ssize_t>sizeof(real), input_step = w.strides[4] // <Py_ssize_t>sizeof(real)
+    cdef Py_ssize_t size = sizeof(real), output_step = w.strides[0] // size, input_step = w.strides[4] // size
     cdef Py_ssize_t t, g, p, tap, start, stop, output, input, kh = w.shape[2], kw = w.shape[3]
     for t in prange(groups * panels * taps, nogil=True, schedule="static", num_threads=threads):
         tap, p, g = t % taps, t // taps % panels, t // (taps * panels)

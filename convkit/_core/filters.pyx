@@ -2,16 +2,14 @@
 #
 # A unit is one register tile of dw: a few outputs by one panel of the inputs of one tap. The threads share the units out
 # and each walks over the pixels in chunks that stay in its cache, so every sum has one order, whatever their number.
-from cython.parallel cimport prange, threadid
+from cython.parallel cimport prange
 from libc.string cimport memcpy
 
 from convkit._core.border cimport ceil_div, clip, patch
 from convkit._core.cpu cimport CK_MAX_VECS, ck_kernels, ck_lines, real, table
 
 cdef enum:
-    CHUNK = 112                                 # pixels of a chunk, as in plan/conv.py
-
-
+    CHUNK = 112                                 # pixels of a chunk: a panel of them stays in L1
     PANEL = 64 * CK_MAX_VECS                    # most bytes of a pixel in a panel
     PACKED = 512                                # bytes from pixel to pixel: from here on a panel shares few sets of L1
 

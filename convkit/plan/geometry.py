@@ -9,13 +9,15 @@ import operator
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
+
 LARGEST = 2**63 - 1                                     # of an offset or a size in bytes
 AXES = {1: "l", 2: "hw", 3: "dhw"}
 
 
 def integer(value, op: str, name: str, wanted: str = "an int") -> int:
     """`value` as an int, by ``operator.index``; a bool is not a size."""
-    if not isinstance(value, bool):
+    if not isinstance(value, (bool, np.bool_)):         # NumPy 1's bool has an __index__
         try:
             return operator.index(value)
         except TypeError:

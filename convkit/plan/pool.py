@@ -72,7 +72,7 @@ def tasks(n: int, d: int, h: int, w: int, c: int) -> tuple[int, int]:
     return max(-(-w // max(pieces, 1)), 1), max(-(-panel // PANEL) * PANEL if panels > 1 else c, 1)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def pool(x_shape, kernel, stride, padding, dilation, ceil_mode: bool) -> Pool:
     """The checked pooling of a channels-last shape; the arguments are as from `geometry.sizes` and `geometry.padding_of`."""
     batch, *spatial, channels = x_shape
