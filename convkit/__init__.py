@@ -6,7 +6,7 @@ alone; what needs more (files, pictures, progress bars) says so when it is used.
 
 from typing import TYPE_CHECKING
 
-from convkit._core.cpu import isa, threads
+from convkit._core.cpu import accuracy, isa, threads
 from convkit._version import __version__
 from convkit.config import show_config
 from convkit.ops import *  # noqa: F403
@@ -21,6 +21,7 @@ __all__ = [
     "ModelFileError",
     "Sequential",
     "__version__",
+    "accuracy",
     "data",
     "isa",
     "layers",

@@ -52,6 +52,11 @@ cdef extern from "convkit.h" nogil:
     const char *const ck_isas[]
     const ck_kernels *ck_find(const char *isa, ck_dtype dtype)
 
+cdef extern from "mode.h" nogil:
+    ctypedef unsigned long long ck_mode
+    ck_mode ck_flush_subnormals(int flush)
+    void ck_write_mode(ck_mode mode)
+
 
 ctypedef fused real:
     float
@@ -60,3 +65,6 @@ ctypedef fused real:
 
 # The kernels in use, for the element size of `real`: table(sizeof(real)).
 cdef const ck_kernels *table(size_t itemsize) noexcept nogil
+
+# Whether this call takes subnormal numbers as zero.
+cdef bint flushes()

@@ -110,6 +110,43 @@ class threads:
         chosen.reset(self.tokens.pop())
 
 
+precision = contextvars.ContextVar("convkit_accuracy", default="fast")
+
+
+class accuracy:
+    """Context manager: how convolutions started inside may round, in this thread of Python and its tasks.
+
+    "fast", the default, allows algorithms whose error is about twice that of a plain sum of products (Winograd's) and takes
+    subnormal numbers as zero. "strict" keeps to plain sums of products and keeps subnormal numbers.
+
+    >>> import convkit
+    >>> with convkit.accuracy("strict"):
+    ...     pass
+    """
+
+    def __init__(self, level):
+        if level not in ("fast", "strict"):
+            raise ValueError(f"accuracy must be 'fast' or 'strict', got {level!r}")
+        self.level = level
+        self.tokens = []
+
+    def __enter__(self):
+        self.tokens.append(precision.set(self.level))
+        return self
+
+    def __exit__(self, *exc):
+        precision.reset(self.tokens.pop())
+
+
+def strict():
+    """Whether a call made now keeps to plain sums of products."""
+    return precision.get() == "strict"
+
+
+cdef bint flushes():
+    return precision.get() != "strict"
+
+
 def _quota():
     """CPUs that the cgroup (version 2) allows, or None."""
     try:

@@ -5,7 +5,8 @@
 # lies partly in the padding points at a patch, a copy of its few pixels between zeros.
 from cython.parallel cimport prange, threadid
 from convkit._core.border cimport ceil_div, clip, patch
-from convkit._core.cpu cimport ck_finish, ck_kernels, real, table
+from convkit._core.cpu cimport (ck_finish, ck_flush_subnormals, ck_kernels, ck_mode, ck_write_mode, flushes, real,
+                                  table)
 
 cdef enum:
     BLOCK = 48                                  # most target pixels of a task, as in plan/conv.py
@@ -37,7 +38,7 @@ cdef struct Work:                               # what all tasks of a pass share
     const Py_ssize_t *runs
     const char *filters
     const char *bias
-    bint relu
+    bint relu, flush
     Py_ssize_t groups, depth, cols, block, together, taps_of_filter, itemsize, vecs, panels, batches, blocks
 
 
@@ -193,7 +194,7 @@ def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] fil
     """target = source * filters + bias, and ReLU of it, for the pixels of the schedule's phases."""
     cdef Work work = schedule.work
     cdef Py_ssize_t i, t, tasks = schedule.tasks, patches = schedule.scratch * sizeof(real)
-    work.relu = relu
+    work.relu, work.flush = relu, flushes()
     work.filters = <const char *>&filters[0]
     work.bias = <const char *>&bias[0] if bias is not None else NULL
     work.source.patches = <char *>&scratch[0] if scratch is not None else NULL
@@ -218,8 +219,10 @@ cdef void task(const Work *work, Py_ssize_t number, Py_ssize_t patches) noexcept
     cdef Py_ssize_t pixels = work.target.images * run[4] * run[5] * run[6], first = number % work.blocks * work.block
     cdef Py_ssize_t taps = run[1], span = run[2], tap = 0, channel, count, p, start, stop, place
     cdef bint last
+    cdef ck_mode mode
     if first >= pixels:
         return
+    mode = ck_flush_subnormals(work.flush)
     b.rows = <int>min(work.block, pixels - first)
     s.origin += group * s.pixel
     s.patches += patches
@@ -239,3 +242,4 @@ cdef void task(const Work *work, Py_ssize_t number, Py_ssize_t patches) noexcept
             multiply(work.k, &b, pointers, count, work.depth * span, <int>(stop - start),
                      work.filters + place * work.depth * work.k.vector * work.itemsize, channel * work.itemsize, &finish)
         tap += count
+    ck_write_mode(mode)

@@ -6,7 +6,8 @@ from cython.parallel cimport prange
 from libc.string cimport memcpy
 
 from convkit._core.border cimport ceil_div, clip, patch
-from convkit._core.cpu cimport CK_MAX_VECS, ck_kernels, ck_lines, real, table
+from convkit._core.cpu cimport (CK_MAX_VECS, ck_flush_subnormals, ck_kernels, ck_lines, ck_mode, ck_write_mode, flushes,
+                                  real, table)
 
 cdef enum:
     CHUNK = 112                                 # pixels of a chunk: a panel of them stays in L1
@@ -28,7 +29,7 @@ cdef struct Work:                               # what all units share
     const Window *axes
     Operand x, dy
     char *dw
-    bint packs
+    bint packs, flush
     Py_ssize_t images, taps, span, depth, outputs, itemsize, pixel, x_step, dy_step
     Py_ssize_t panels, panel_vecs, wider_panels         # of dw along the inputs
     Py_ssize_t tiles, tile_rows, taller_tiles           # of dw along the outputs
@@ -146,9 +147,11 @@ cdef void share(const Work *work, Py_ssize_t first_unit, Py_ssize_t last_unit, c
     cdef Py_ssize_t lines = max(<Py_ssize_t>1, CHUNK // out), pixels = min(out, <Py_ssize_t>CHUNK)
     cdef Py_ssize_t columns = ceil_div(out, pixels), chunk, line, pixel, u, built
     cdef Place start, place
+    cdef ck_mode mode
     start.tile, start.panel = first_unit % work.tiles, first_unit // work.tiles % work.panels
     start.tap = first_unit // (work.tiles * work.panels) % work.taps
     start.group = first_unit // (work.tiles * work.panels * work.taps)
+    mode = ck_flush_subnormals(work.flush)
     for chunk in range(ceil_div(all_lines, lines) * columns):
         line, pixel, built, place = chunk // columns * lines, chunk % columns * pixels, -1, start
         for u in range(first_unit, last_unit):
@@ -157,6 +160,7 @@ cdef void share(const Work *work, Py_ssize_t first_unit, Py_ssize_t last_unit, c
                 collect(&runs, work, built, line, min(all_lines, line + lines), pixel, min(out, pixel + pixels), patches)
             unit(work, &runs, &place, u == first_unit or place.tile == 0)
             advance(&place, work)
+    ck_write_mode(mode)
 
 
 def grad(const Py_ssize_t[:, ::1] windows, Py_ssize_t groups, Py_ssize_t span, const real[:, :, :, :, :] dy,
@@ -167,7 +171,7 @@ def grad(const Py_ssize_t[:, ::1] windows, Py_ssize_t groups, Py_ssize_t span, c
     """
     cdef Work work
     cdef Py_ssize_t i, t, units, vecs, height
-    work.k = table(sizeof(real))
+    work.k, work.flush = table(sizeof(real)), flushes()
     work.axes = <const Window *>&windows[0, 0]
     work.images, work.span, work.itemsize = x.shape[0], span, sizeof(real)
     work.depth, work.outputs, work.taps = dw.shape[2], dw.shape[0] // groups, dw.shape[1] // span

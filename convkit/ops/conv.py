@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convkit._core import cpu
-from convkit.ops import check, direct
+from convkit.ops import check, engine
 from convkit.ops.filters import PackedFilters
+from convkit.plan import choose, geometry
 from convkit.plan import conv as plan
-from convkit.plan import geometry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Padding = str | int | Sequence[int] | Sequence[Sequence[int]]
 
 ACTIVATIONS = (None, "relu")
-ALGORITHMS = ("auto", "direct")
+ALGORITHMS = ("auto", *choose.ALGORITHMS)
 SERIAL_FLOP = 1 << 20                                   # less than about 8 us: not worth waking another thread
 
 
@@ -67,14 +67,14 @@ def _conv(op, rank, x, w, b, stride, padding, dilation, groups, layout, activati
     conv = planned(op, x.shape, packed.w.shape, stride, padding, dilation, groups)
     b = None if b is None else check.bias(b, conv.outputs, op)
     check.same_dtype(op, x=x, w=packed.w, b=b)
+    runs = engine.module(conv, "forward", algorithm, x.itemsize, op)
     threads = workers(threads, conv.flop, op)
     if out is None:
         y = check.empty(conv.out_shape, x.dtype, op)
     else:
         y = check.output(out, conv.out_shape, x.dtype, first, (x, packed.w, b), op)
     target = check.empty(conv.out_shape, x.dtype, op) if y is None else y
-    if target.size:
-        direct.run(conv.output_pass, x, packed, b, target, activation == "relu", threads)
+    engine.forward(runs, conv, x, packed, b, target, activation == "relu", threads)
     if out is None:
         return np.moveaxis(target, -1, 1) if first else target
     if y is None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convkit.ops import check, direct
+from convkit.ops import check, direct, engine
 from convkit.ops.conv import ALGORITHMS, packed_or_plain, planned, workers
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from convkit.ops.filters import PackedFilters
 
 NEEDS = ("x", "w", "b")
+GRADIENTS = (("input", "x"), ("filters", "w"))
 
 
 def _conv_grad(op, rank, dy, x, w, stride, padding, dilation, groups, layout, needs, algorithm, threads):
@@ -33,8 +34,9 @@ def _conv_grad(op, rank, dy, x, w, stride, padding, dilation, groups, layout, ne
         named = check.named(conv.out_shape, first), check.named(dy.shape, first)
         raise ValueError(f"{op}: dy must have the shape of the output {named[0]}, got {named[1]}")
     threads = workers(threads, conv.flop, op)
-    dx = direct.grad_input(conv, dy, packed, threads, op) if "x" in needs else None
-    dw = direct.grad_filters(conv, dy, x, threads, op) if "w" in needs else None
+    by = {which: engine.module(conv, which, algorithm, x.itemsize, op) for which, name in GRADIENTS if name in needs}
+    dx = engine.grad_input(by["input"], conv, dy, packed, threads, op) if "x" in needs else None
+    dw = engine.grad_filters(by["filters"], conv, dy, x, threads, op) if "w" in needs else None
     db = direct.grad_bias(dy, threads) if "b" in needs else None
     if first:
         dx, dw = (None if d is None else np.moveaxis(d, -1, 1) for d in (dx, dw))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from convkit._core import direct, filters
+from convkit._core import cpu, direct, filters
 from convkit.ops import check
 from convkit.ops.filters import PackedFilters
 from convkit.plan import conv as plan
@@ -15,30 +15,36 @@ RUN = {np.dtype(np.float32): direct.run["float"], np.dtype(np.float64): direct.r
 def run(walk: plan.Pass, source, packed: PackedFilters, b, target, relu: bool, threads: int) -> None:
     """One pass of the direct engine, all of the target's pixels."""
     source, target = check.lifted(check.readable(source, threads)), check.lifted(target)
-    if not walk.depth or not len(walk.order):
-        target[...] = 0 if b is None else np.maximum(b, 0) if relu else b
+    if not len(walk.order):                             # no phase of the gradient has a tap
+        target[...] = 0
         return
     if not walk.covers:
         target[...] = 0
     dense = source.strides[3] == source.shape[4] * source.itemsize or source.shape[3] == 1
     schedule = walk.schedule(dense, source.itemsize)
     scratch = np.empty(threads * schedule.scratch, source.dtype) if schedule.scratch else None
-    RUN[source.dtype](schedule, source, packed.of(walk, schedule, threads), b, target, scratch, relu, threads)
+    key = cpu.isa(), walk.order_key, walk.conv.groups
+    panels = packed.of(("direct", walk.transposed), key, lambda: pack(walk, schedule, packed.w, threads))
+    RUN[source.dtype](schedule, source, panels, b, target, scratch, relu, threads)
 
 
-def grad_input(conv: plan.Conv, dy, packed, threads: int, op: str):
-    dx = check.empty(conv.x_shape, dy.dtype, op)
-    if dx.size and dy.size:
-        run(conv.input_pass, dy, packed, None, dx, False, threads)
-    elif dx.size:
-        dx[...] = 0
-    return dx
+def pack(walk: plan.Pass, schedule, w, threads: int) -> np.ndarray:
+    """The filters in the order of `walk`, for the ISA in use."""
+    result = check.empty((schedule.packed,), w.dtype, "pack_filters")
+    direct.pack(walk.order, walk.depth, walk.cols, walk.conv.groups, walk.transposed, check.lifted(w), result, threads)
+    return result
 
 
-def grad_filters(conv: plan.Conv, dy, x, threads: int, op: str):
-    dw = check.empty(conv.w_shape, dy.dtype, op, zeros=True)
-    if not dw.size or not dy.size:
-        return dw
+def forward(conv: plan.Conv, x, packed, b, y, relu: bool, threads: int) -> None:
+    run(conv.output_pass, x, packed, b, y, relu, threads)
+
+
+def grad_input(conv: plan.Conv, dy, packed, dx, threads: int) -> None:
+    run(conv.input_pass, dy, packed, None, dx, False, threads)
+
+
+def grad_filters(conv: plan.Conv, dy, x, dw, threads: int) -> None:
+    """Adds to `dw`, which is zero."""
     # The order of the sums is chosen by the shapes alone; strides that it cannot read cost a copy.
     windows, span = conv.windows, conv.axes[2].kernel if conv.output_pass.mergeable else 1
     x, dy = check.readable(x, threads), check.readable(dy, threads)
@@ -51,7 +57,6 @@ def grad_filters(conv: plan.Conv, dy, x, threads: int, op: str):
     depth = conv.channels // conv.groups
     scratch = np.empty(filters.scratch_size(depth, span, threads), x.dtype)
     filters.grad(windows, conv.groups, span, dy, x, dw.reshape(conv.outputs, -1, depth), scratch, threads)
-    return dw
 
 
 def grad_bias(dy, threads: int):

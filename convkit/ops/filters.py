@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convkit._core import cpu, direct
 from convkit.ops import check
-from convkit.plan import conv as plan
 from convkit.plan import geometry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import ArrayLike
 
 
 class PackedFilters:
-    """Filters of a convolution, with the packed form that each of its two passes used last.
+    """Filters of a convolution, with the packed form that each algorithm used last for each pass.
 
     Made by `pack_filters`; accepted wherever `w` is. `w` is channels last whatever the layout of the caller.
     """
@@ -24,7 +24,7 @@ class PackedFilters:
     def __init__(self, w: np.ndarray, groups: int):
         self.w, self.groups = w, groups
         self.rank = w.ndim - 2
-        self._packs: dict[bool, tuple[object, np.ndarray]] = {}
+        self._packs: dict[tuple, tuple[object, np.ndarray]] = {}
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -43,15 +43,12 @@ class PackedFilters:
     def __repr__(self):
         return f"PackedFilters(shape={self.shape}, dtype={self.dtype})"
 
-    def of(self, walk: plan.Pass, schedule: direct.Schedule, threads: int) -> np.ndarray:
-        """The filters in the order of `walk`, for the ISA in use."""
-        key = cpu.isa(), walk.order_key, walk.conv.groups
-        held, pack = self._packs.get(walk.transposed, (None, None))
+    def of(self, slot: tuple, key: object, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """The packed form for `slot`, an algorithm and its pass: the one kept if it was made for `key`, else from `make`."""
+        held, pack = self._packs.get(slot, (None, None))
         if held != key:
-            pack = check.empty((schedule.packed,), self.dtype, "pack_filters")
-            lifted = check.lifted(self.w)
-            direct.pack(walk.order, walk.depth, walk.cols, walk.conv.groups, walk.transposed, lifted, pack, threads)
-            self._packs[walk.transposed] = key, pack
+            pack = make()
+            self._packs[slot] = key, pack
         return pack
 
 

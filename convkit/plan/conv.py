@@ -8,10 +8,10 @@ axis, each with its own taps, so that no zero is multiplied.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import groupby, product
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,16 +22,13 @@ from convkit.plan.geometry import Axis
 PLANS = 64                                              # kept: the layers of a network; each holds about 12 kB
 
 
-@dataclass(frozen=True)
 class Conv:
     """A checked convolution. `axes` are its three windows (d, h, w)."""
 
-    batch: int
-    channels: int
-    outputs: int
-    groups: int
-    axes: tuple[Axis, Axis, Axis]
-    rank: int
+    def __init__(self, batch: int, channels: int, outputs: int, groups: int, axes: tuple[Axis, Axis, Axis], rank: int):
+        self.batch, self.channels, self.outputs, self.groups = batch, channels, outputs, groups
+        self.axes, self.rank = axes, rank
+        self.chosen: dict[tuple, str] = {}              # by plan/choose.py
 
     @cached_property
     def out_shape(self) -> tuple[int, ...]:
@@ -80,8 +77,7 @@ class Conv:
         return Pass(self, True, [phases(a) for a in self.axes])
 
 
-@dataclass(frozen=True)
-class Phase:
+class Phase(NamedTuple):
     """Along one axis, target pixels first, first + step, ... that use the same taps: (tap, source offset), by rising offset."""
 
     first: int
@@ -177,8 +173,7 @@ class Pass:
         return tables(self.walks, merge=True)
 
 
-@dataclass(frozen=True)
-class Tables:
+class Tables(NamedTuple):
     """taps (T, 3): source offsets d, h, w of each tap; runs: one row a phase, as named in `RUN`."""
 
     taps: np.ndarray

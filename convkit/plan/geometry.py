@@ -6,8 +6,8 @@ Errors about arguments name the op; those about shapes do not know it, and `ops/
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -47,8 +47,7 @@ def sizes(value, n: int, op: str, name: str, least: int = 1) -> tuple[int, ...]:
     return result
 
 
-@dataclass(frozen=True)
-class Axis:
+class Axis(NamedTuple):
     """A window that slides along one axis: `lo` and `hi` are the padding, `out` the number of positions."""
 
     size: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import prod
 
@@ -17,14 +16,11 @@ TASKS = 16                                              # as many at least, wher
 PANEL = 512                                             # channels of the smallest task
 
 
-@dataclass(frozen=True)
 class Pool:
     """A checked pooling. `windows` are its three axes (d, h, w)."""
 
-    batch: int
-    channels: int
-    windows: tuple[Axis, Axis, Axis]
-    rank: int
+    def __init__(self, batch: int, channels: int, windows: tuple[Axis, Axis, Axis], rank: int):
+        self.batch, self.channels, self.windows, self.rank = batch, channels, windows, rank
 
     @cached_property
     def x_shape(self) -> tuple[int, ...]:
