@@ -22,6 +22,7 @@ typedef struct {
     ptrdiff_t cols;                                /* channels to store; the rest of the last vector is padding */
     int resume;                                    /* start from the stored sums of an earlier call instead */
     int relu;
+    const void *next;                              /* a panel that is read soon, to be fetched; NULL fetches the next rows */
 } ck_finish;
 
 /* One operand of a filter gradient: `lines` runs of equally spaced pixels. */
@@ -44,6 +45,26 @@ typedef struct {
     int stream;                                    /* the target is too large for the caches */
 } ck_taps;
 
+/* How Winograd's convolution treats an axis of a tile; see kernels/points.h. */
+enum { CK_PLAIN = 1, CK_SMALL = 2, CK_FOUR = 4, CK_FIVE = 5, CK_SIX = 6 };
+
+/* A tile of pixels, rows by columns; those outside of lo..hi count as zero and are not read. */
+typedef struct {
+    const void *origin;                            /* of pixel (0, 0), whether it is inside or not */
+    ptrdiff_t row, col;                            /* from one pixel to the next */
+    int form[2], lo[2], hi[2];
+    int taps[2];                                   /* of wino_taps: the pixels are that many taps */
+} ck_patch;
+
+/* What becomes of a tile of products. */
+typedef struct {
+    const void *bias;                              /* one value per channel, or NULL */
+    ptrdiff_t row, col;                            /* from one output to the next */
+    int form[2], count[2];                         /* outputs of the tile */
+    int keep[2];                                   /* those of them to store */
+    int relu;
+} ck_fold;
+
 /* Every kernel: name and arguments. A table with a hole does not compile. The files in kernels/ say what each one does. */
 #define CK_KERNELS(X)                                                                                                       \
     X(tile_rows, (int rows, int vecs, ptrdiff_t taps, ptrdiff_t depth, const void *const *a, ptrdiff_t a_step,              \
@@ -58,6 +79,11 @@ typedef struct {
                  ptrdiff_t x_step, void *y, uint8_t *index, ptrdiff_t y_step))                                              \
     X(sum_taps, (ptrdiff_t pixels, ptrdiff_t phases, ptrdiff_t channels, const ck_taps *taps, double count, const void *x,  \
                  const uint8_t *index, ptrdiff_t x_step, void *y, ptrdiff_t y_step))                                        \
+    X(wino_input, (const ck_patch *patch, ptrdiff_t channels, void *points, ptrdiff_t step))                                \
+    X(wino_taps, (const ck_patch *patch, ptrdiff_t channels, void *points, ptrdiff_t step))                                 \
+    X(wino_output, (const ck_fold *fold, const void *points, ptrdiff_t step, ptrdiff_t channels, void *outputs, int *odd))  \
+    X(wino_filter, (const int *form, const int *taps, const void *w, ptrdiff_t tap_step, ptrdiff_t elements, void *u,       \
+                    ptrdiff_t step))                                                                                        \
     X(multiply_add, (ptrdiff_t repeats, void *sink))
 
 #define CK_FIELD(name, arguments) void (*name) arguments;

@@ -4,12 +4,29 @@ cdef extern from "convkit.h" nogil:
         CK_FLOAT32, CK_FLOAT64
 
     enum:
-        CK_PROBE_FMAS, CK_MAX_VECS, CK_MAX_ROWS, CK_POOL_TAPS
+        CK_PLAIN, CK_SMALL, CK_FOUR, CK_FIVE, CK_SIX, CK_PROBE_FMAS, CK_MAX_VECS, CK_MAX_ROWS, CK_POOL_TAPS
 
     ctypedef struct ck_finish:
         const void *bias
         Py_ssize_t cols
         int resume
+        int relu
+        const void *next
+
+    ctypedef struct ck_patch:
+        const void *origin
+        Py_ssize_t row, col
+        int form[2]
+        int lo[2]
+        int hi[2]
+        int taps[2]
+
+    ctypedef struct ck_fold:
+        const void *bias
+        Py_ssize_t row, col
+        int form[2]
+        int count[2]
+        int keep[2]
         int relu
 
     ctypedef struct ck_lines:
@@ -47,6 +64,12 @@ cdef extern from "convkit.h" nogil:
         void (*sum_taps)(Py_ssize_t pixels, Py_ssize_t phases, Py_ssize_t channels, const ck_taps *taps, double count,
                          const void *x, const unsigned char *index, Py_ssize_t x_step, void *y,
                          Py_ssize_t y_step) noexcept nogil
+        void (*wino_input)(const ck_patch *patch, Py_ssize_t channels, void *points, Py_ssize_t step) noexcept nogil
+        void (*wino_taps)(const ck_patch *patch, Py_ssize_t channels, void *points, Py_ssize_t step) noexcept nogil
+        void (*wino_output)(const ck_fold *fold, const void *points, Py_ssize_t step, Py_ssize_t channels, void *outputs,
+                            int *odd) noexcept nogil
+        void (*wino_filter)(const int *form, const int *taps, const void *w, Py_ssize_t tap_step, Py_ssize_t elements, void *u,
+                            Py_ssize_t step) noexcept nogil
         void (*multiply_add)(Py_ssize_t repeats, void *sink) noexcept nogil
 
     const char *const ck_isas[]

@@ -14,10 +14,10 @@ from __future__ import annotations
 import numpy as np
 
 from convkit._core import cpu
-from convkit.ops import check, direct
+from convkit.ops import check, direct, winograd
 from convkit.plan import choose
 
-MODULES = {"direct": direct}
+MODULES = {"direct": direct, "winograd": winograd.WINOGRAD, "winograd2": winograd.WINOGRAD2}
 
 
 def module(conv, which: str, algorithm: str, itemsize: int, op: str):

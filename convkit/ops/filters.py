@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,6 +40,10 @@ class PackedFilters:
     def nbytes(self) -> int:
         """Bytes held: the filters and their packed forms."""
         return self.w.nbytes + sum(pack.nbytes for _, pack in self._packs.values())
+
+    @cached_property
+    def finite(self) -> bool:
+        return bool(np.isfinite(self.w).all())
 
     def __repr__(self):
         return f"PackedFilters(shape={self.shape}, dtype={self.dtype})"

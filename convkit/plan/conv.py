@@ -31,6 +31,10 @@ class Conv:
         self.chosen: dict[tuple, str] = {}              # by plan/choose.py
 
     @cached_property
+    def one_image(self) -> Conv:
+        return self if self.batch == 1 else Conv(1, self.channels, self.outputs, self.groups, self.axes, self.rank)
+
+    @cached_property
     def out_shape(self) -> tuple[int, ...]:
         """Of y, channels last, in the caller's rank."""
         return (self.batch, *(a.out for a in self.axes[3 - self.rank :]), self.outputs)

@@ -61,17 +61,22 @@ CK_INLINE void tile_of(const int rows, const int vecs, ptrdiff_t taps, ptrdiff_t
 {
     vf sums[CK_MAX_ROWS][VECS];
     tile_start(rows, vecs, sums, c, finish);
+    const char *next = finish->next;
     for (ptrdiff_t t = 0; t < taps; t++, a += a_step) {
         const real *row[CK_MAX_ROWS];
 #pragma GCC unroll 14
         for (int r = 0; r < rows; r++)
             row[r] = a[r];
+        if (!finish->next)                         /* the next tile mostly reads the next pixels */
+            next = (const char *)(row[0] + rows * depth);
+        const ptrdiff_t line = finish->next ? 64 : rows * (ptrdiff_t)sizeof(real);
         for (ptrdiff_t k = 0; k < depth; k++, b += vecs * VL) {
             vf filter[VECS];
 #pragma GCC unroll 4
             for (int v = 0; v < vecs; v++)
                 filter[v] = v_load(b + v * VL);
-            __builtin_prefetch(row[0] + rows * depth + k * rows);    /* the next tile mostly reads the next pixels */
+            __builtin_prefetch(next);
+            next += line;
 #pragma GCC unroll 14
             for (int r = 0; r < rows; r++) {
                 const vf x = v_set1(row[r][k]);

@@ -1,0 +1,296 @@
+# Winograd's convolution: tiles of the source -> points, one matrix product per point, products -> tiles of the target.
+#
+# A task is a block of tiles and a range of panels of filters. Its points lie in scratch that stays in a cache, row strides
+# padded so that rows do not meet in one set. Every tile is computed on its own: neither the blocks nor the threads show in
+# the bits. The axes along h and w are lists of tiles (plan/winograd.py); along d, taps are summed in the products.
+from cython.parallel cimport prange, threadid
+from convkit._core.cpu cimport (CK_SMALL, ck_finish, ck_flush_subnormals, ck_fold, ck_kernels, ck_mode, ck_patch,
+                                ck_write_mode, flushes, real, table)
+
+cdef enum:
+    TILES = 128                                 # most tiles of a block, as in plan/winograd.py
+    SLICES = 8                                  # most taps along d
+    LINE = 64                                   # bytes that one fetch brings
+
+
+cdef struct Tile:                               # along one axis; a row of plan/winograd.py's tables
+    Py_ssize_t target, source                   # first pixels
+    Py_ssize_t form, count, keep, lo, hi        # as in ck_patch and ck_fold
+
+
+cdef struct Work:                               # what all tasks of a pass share
+    const ck_kernels *k
+    const Tile *across[2]                       # tiles along h, along w
+    Py_ssize_t tiles[2]
+    Py_ssize_t step[2]                          # pixels from one to the next inside a tile: the dilation
+    Py_ssize_t places_w, points
+    Py_ssize_t slices, slice_step, slice_first, source_depth, target_depth, images
+    Py_ssize_t lines, columns                   # of tiles in a block
+    Py_ssize_t line_blocks, column_blocks, batches, groups, depth, cols, vecs, panels, itemsize, v_row, m_row
+    const char *source
+    char *target
+    Py_ssize_t source_stride[4]
+    Py_ssize_t target_stride[4]                 # bytes: n, d, h, w
+    const char *filters
+    const char *bias
+    unsigned char *odd
+    bint relu, flush
+
+
+cdef inline bint has(Py_ssize_t form, Py_ssize_t place) noexcept nogil:
+    """Whether a form uses the point at a place: CK_FOUR leaves out 3 and 4, CK_FIVE 4."""
+    return form <= CK_SMALL or place == 5 or place < form - 1
+
+
+cdef inline Py_ssize_t panel_start(const Work *work, Py_ssize_t panel) noexcept nogil:
+    """In words of columns."""
+    return work.vecs * panel // work.panels
+
+
+cdef void transform(const Work *work, Py_ssize_t group, Py_ssize_t line, Py_ssize_t first, Py_ssize_t last, char *v,
+                    Py_ssize_t block) noexcept nogil:
+    """The points of a line of tiles, for every slice."""
+    cdef ck_patch patch
+    cdef const Tile *th = &work.across[0][line % work.tiles[0]]
+    cdef const Tile *tw
+    cdef Py_ssize_t d = line // work.tiles[0] % work.target_depth, n = line // (work.tiles[0] * work.target_depth)
+    cdef Py_ssize_t s, i, at
+    cdef const char *origin
+    patch.row = work.step[0] * work.source_stride[2] // work.itemsize
+    patch.col = work.step[1] * work.source_stride[3] // work.itemsize
+    for s in range(work.slices):
+        at = d + work.slice_first + s * work.slice_step
+        origin = (work.source + n * work.source_stride[0] + at * work.source_stride[1] + th.source * work.source_stride[2]
+                  + group * work.depth * work.itemsize)
+        for i in range(first, last):
+            tw = &work.across[1][i]
+            patch.origin = origin + tw.source * work.source_stride[3]
+            patch.form[0], patch.form[1], patch.lo[0], patch.lo[1] = <int>th.form, <int>tw.form, <int>th.lo, <int>tw.lo
+            patch.hi[0], patch.hi[1] = <int>th.hi, <int>tw.hi
+            if <size_t>at >= <size_t>work.source_depth:
+                patch.lo[0] = patch.hi[0] = 0   # a slice of padding
+            work.k.wino_input(&patch, work.depth, v + (s * work.points * block + i - first) * work.v_row * work.itemsize,
+                              block * work.v_row)
+
+
+cdef void multiply(const Work *work, Py_ssize_t group, Py_ssize_t point, Py_ssize_t first_line, Py_ssize_t last_line,
+                   Py_ssize_t first, Py_ssize_t last, Py_ssize_t first_panel, Py_ssize_t last_panel, const char *v, char *m,
+                   Py_ssize_t block) noexcept nogil:
+    """One point: rows of the block's tiles times the panels."""
+    cdef const void *rows[SLICES * TILES]
+    cdef void *sums[TILES]
+    cdef void *targets[TILES]
+    cdef ck_finish finish
+    cdef Py_ssize_t count = 0, line, i, s, r, p, start, vecs, tile, height, tiles, lo, hi, parts, part, skipped
+    cdef Py_ssize_t word = work.k.vector * work.itemsize, panel_depth = work.slices * work.depth
+    cdef const char *panel
+    for line in range(first_line, last_line):
+        if has(work.across[0][line % work.tiles[0]].form, point // work.places_w):
+            for i in range(first, last):
+                if has(work.across[1][i].form, point % work.places_w):
+                    tile = (line - first_line) * (last - first) + i - first
+                    for s in range(work.slices):
+                        rows[s * TILES + count] = v + ((s * work.points + point) * block + tile) * work.v_row * work.itemsize
+                    sums[count] = m + (point * block + tile) * work.m_row * work.itemsize
+                    count += 1
+    if not count:
+        return
+    finish.bias, finish.resume, finish.relu = NULL, 0, 0
+    skipped = panel_start(work, first_panel)
+    for p in range(first_panel, last_panel):
+        start, vecs = panel_start(work, p), panel_start(work, p + 1) - panel_start(work, p)
+        panel = work.filters + ((group * work.points + point) * work.vecs + start) * panel_depth * word
+        finish.cols = vecs * work.k.vector
+        height = work.k.rows[vecs]
+        tiles = (count + height - 1) // height
+        parts = (vecs * word + LINE - 1) // LINE
+        for r in range(count):
+            targets[r] = <char *>sums[r] + (start - skipped) * word
+        for r in range(tiles):
+            lo, hi, part = count * r // tiles, count * (r + 1) // tiles, min(r, parts - 1)
+            finish.next = panel + vecs * panel_depth * word + part * panel_depth * LINE
+            work.k.tile_rows(<int>(hi - lo), <int>vecs, work.slices, work.depth, rows + lo, TILES, panel, targets + lo, &finish)
+
+
+cdef bint fold(const Work *work, Py_ssize_t group, Py_ssize_t line, Py_ssize_t first, Py_ssize_t last, Py_ssize_t channel,
+               Py_ssize_t channels, const char *m, Py_ssize_t block) noexcept nogil:
+    """A line of tiles of products -> the target. Returns whether something is not finite."""
+    cdef ck_fold how
+    cdef const Tile *th = &work.across[0][line % work.tiles[0]]
+    cdef const Tile *tw
+    cdef Py_ssize_t d = line // work.tiles[0] % work.target_depth, n = line // (work.tiles[0] * work.target_depth), i
+    cdef char *origin = (work.target + n * work.target_stride[0] + d * work.target_stride[1]
+                         + th.target * work.target_stride[2] + (group * work.cols + channel) * work.itemsize)
+    cdef int odd = 0
+    how.bias = work.bias + (group * work.cols + channel) * work.itemsize if work.bias != NULL else NULL
+    how.relu = work.relu
+    how.row = work.step[0] * work.target_stride[2] // work.itemsize
+    how.col = work.step[1] * work.target_stride[3] // work.itemsize
+    for i in range(first, last):
+        tw = &work.across[1][i]
+        how.form[0], how.form[1], how.count[0], how.count[1] = <int>th.form, <int>tw.form, <int>th.count, <int>tw.count
+        how.keep[0], how.keep[1] = <int>th.keep, <int>tw.keep
+        work.k.wino_output(&how, m + (i - first) * work.m_row * work.itemsize, block * work.m_row, channels,
+                           origin + tw.target * work.target_stride[3], &odd)
+    return odd
+
+
+cdef void task(const Work *work, Py_ssize_t number, char *scratch) noexcept nogil:
+    cdef Py_ssize_t blocks = work.line_blocks * work.column_blocks, all_lines, line, first_line, last_line, first, last, point
+    cdef Py_ssize_t group = number // (blocks * work.batches), batch = number // blocks % work.batches, start, stop, offset
+    cdef Py_ssize_t first_panel = work.panels * batch // work.batches, last_panel = work.panels * (batch + 1) // work.batches
+    cdef Py_ssize_t block = work.lines * work.columns
+    cdef char *m = scratch + work.slices * work.points * block * work.v_row * work.itemsize
+    cdef ck_mode mode = ck_flush_subnormals(work.flush)
+    all_lines = work.images * work.target_depth * work.tiles[0]
+    first_line = number % blocks // work.column_blocks * work.lines
+    last_line = min(all_lines, first_line + work.lines)
+    first = number % work.column_blocks * work.columns
+    last = min(work.tiles[1], first + work.columns)
+    start = panel_start(work, first_panel) * work.k.vector
+    stop = min(work.cols, panel_start(work, last_panel) * work.k.vector)
+    for line in range(first_line, last_line):
+        offset = (line - first_line) * (last - first) * work.v_row * work.itemsize
+        transform(work, group, line, first, last, scratch + offset, block)
+    for point in range(work.points):
+        multiply(work, group, point, first_line, last_line, first, last, first_panel, last_panel, scratch, m, block)
+    for line in range(first_line, last_line):
+        offset = (line - first_line) * (last - first) * work.m_row * work.itemsize
+        if fold(work, group, line, first, last, start, stop - start, m + offset, block):
+            work.odd[line // (work.target_depth * work.tiles[0])] = 1
+    ck_write_mode(mode)
+
+
+cdef class Layout:
+    """What all calls of a pass share, for one ISA and element size: its tables (plan/winograd.py) and sizes."""
+    cdef Work work
+    cdef object kept                            # what `work` points to
+    cdef readonly Py_ssize_t packed             # elements of the transformed filters
+    cdef readonly Py_ssize_t tiles              # in all
+
+    def __init__(self, const Py_ssize_t[:, ::1] across_h, const Py_ssize_t[:, ::1] across_w, Py_ssize_t step_h,
+                 Py_ssize_t step_w, places, slices, Py_ssize_t images, Py_ssize_t groups, Py_ssize_t depth, Py_ssize_t cols,
+                 block, Py_ssize_t itemsize):
+        """places: of points (h, w); slices: (taps, dilation, first source, of source, of target) along d; block: tiles (h, w)."""
+        cdef Work *work = &self.work
+        work.k = table(itemsize)
+        work.across[0], work.across[1] = <const Tile *>&across_h[0, 0], <const Tile *>&across_w[0, 0]
+        work.tiles[0], work.tiles[1] = across_h.shape[0], across_w.shape[0]
+        work.step[0], work.step[1], work.places_w, work.points = step_h, step_w, places[1], places[0] * places[1]
+        work.slices, work.slice_step, work.slice_first, work.source_depth, work.target_depth = slices
+        work.images, work.groups, work.depth, work.cols, work.itemsize = images, groups, depth, cols, itemsize
+        work.lines, work.columns = block
+        self.tiles = images * work.target_depth * work.tiles[0] * work.tiles[1]
+        work.line_blocks = (images * work.target_depth * work.tiles[0] + work.lines - 1) // work.lines
+        work.column_blocks = (work.tiles[1] + work.columns - 1) // work.columns
+        work.vecs = (cols + work.k.vector - 1) // work.k.vector
+        work.panels = (work.vecs + work.k.vecs - 1) // work.k.vecs
+        work.v_row = (depth + work.k.vector - 1) // work.k.vector * work.k.vector + LINE // itemsize
+        work.m_row = work.vecs * work.k.vector + LINE // itemsize
+        self.packed = groups * work.points * work.slices * depth * work.vecs * work.k.vector
+        self.kept = across_h.base, across_w.base
+
+    def batches(self, int threads):
+        """Ranges of panels to share out where there are too few blocks."""
+        cdef Py_ssize_t blocks = self.work.line_blocks * self.work.column_blocks * self.work.groups
+        return min(self.work.panels, (threads + blocks - 1) // blocks)
+
+    @property
+    def scratch(self):
+        """Elements a thread needs."""
+        cdef const Work *work = &self.work
+        return work.points * work.lines * work.columns * (work.slices * work.v_row + work.m_row) + LINE
+
+    @property
+    def tasks(self):
+        return self.work.line_blocks * self.work.column_blocks * self.work.groups
+
+
+def run(Layout layout, const real[:, :, :, :, :] source, const real[::1] filters, const real[::1] bias,
+        real[:, :, :, :, :] target, real[::1] scratch, unsigned char[::1] odd, bint relu, int threads):
+    """target = source * filters + bias, and ReLU of it; odd[n] = 1 where image n came out not finite somewhere."""
+    cdef Work work = layout.work
+    cdef Py_ssize_t i, t, tasks, each = layout.scratch
+    work.batches = layout.batches(threads)
+    work.relu, work.flush, work.odd = relu, flushes(), &odd[0]
+    work.filters = <const char *>&filters[0]
+    work.bias = <const char *>&bias[0] if bias is not None else NULL
+    work.source, work.target = <const char *>&source[0, 0, 0, 0, 0], <char *>&target[0, 0, 0, 0, 0]
+    for i in range(4):
+        work.source_stride[i], work.target_stride[i] = source.strides[i], target.strides[i]
+    tasks = work.line_blocks * work.column_blocks * work.batches * work.groups
+    for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
+        task(&work, t, <char *>&scratch[0] + each * threadid() * sizeof(real))
+
+
+cdef enum:
+    CHUNK = 32                                  # of the depth, in one piece of packing
+
+
+cdef struct Packing:
+    const ck_kernels *k
+    int form[2]
+    int taps[2]
+    bint reversed, flush
+    Py_ssize_t points, slices, depth, cols, vecs, panels, itemsize
+    const char *w
+    Py_ssize_t group, tap[3]                    # bytes to the next
+    Py_ssize_t depth_step, col_step             # elements
+    char *packed
+
+
+cdef void pack_chunk(const Packing *work, Py_ssize_t group, Py_ssize_t panel, Py_ssize_t slice, Py_ssize_t first,
+                     char *scratch) noexcept nogil:
+    """The filters of a panel for some of the depth: gathered tap by tap, then transformed."""
+    cdef Py_ssize_t start = work.vecs * panel // work.panels, vecs = work.vecs * (panel + 1) // work.panels - start
+    cdef Py_ssize_t depth = min(work.depth - first, <Py_ssize_t>CHUNK), width = vecs * work.k.vector, h, w, d, tap
+    cdef Py_ssize_t cols = min(work.cols - start * work.k.vector, width), each = depth * width
+    cdef const char *origin = work.w + group * work.group
+    cdef ck_mode mode = ck_flush_subnormals(work.flush)
+    origin += (first * work.depth_step + start * work.k.vector * work.col_step) * work.itemsize
+    d = work.slices - 1 - slice if work.reversed else slice
+    for tap in range(work.taps[0] * work.taps[1]):
+        h, w = tap // work.taps[1], tap % work.taps[1]
+        if work.reversed:
+            h, w = work.taps[0] - 1 - h, work.taps[1] - 1 - w
+        work.k.pack_panel(depth, cols, vecs, origin + d * work.tap[0] + h * work.tap[1] + w * work.tap[2], work.depth_step,
+                          work.col_step, scratch + tap * each * work.itemsize)
+    work.k.wino_filter(work.form, work.taps, scratch, each, each,
+                       work.packed + (((group * work.points * work.vecs + start) * work.slices * work.depth * work.k.vector)
+                                      + (slice * work.depth + first) * width) * work.itemsize,
+                       work.vecs * work.slices * work.depth * work.k.vector)
+    ck_write_mode(mode)
+
+
+def pack(form, taps, Py_ssize_t points, bint from_outputs, const real[:, :, :, :, :] w, Py_ssize_t groups, real[::1] packed,
+         real[::1] scratch, int threads):
+    """w (O, KD, KH, KW, I) -> its values at the points: (groups, points, panels, slices, depth, panel width).
+
+    The depth of the pass is I and its columns O, or with `from_outputs` (gradient of the input) the other way round and the
+    taps reversed. `scratch` holds `pack_scratch` elements a thread.
+    """
+    cdef Packing work
+    cdef Py_ssize_t t, chunks, each, outputs = w.shape[0] // groups
+    work.k, work.reversed, work.flush, work.points = table(sizeof(real)), from_outputs, flushes(), points
+    work.slices, work.itemsize = w.shape[1], sizeof(real)
+    for t in range(2):
+        work.form[t], work.taps[t] = form[t], taps[t]
+    work.w, work.packed, work.group = <const char *>&w[0, 0, 0, 0, 0], <char *>&packed[0], outputs * w.strides[0]
+    for t in range(3):
+        work.tap[t] = w.strides[t + 1]
+    work.depth, work.cols = w.shape[4], outputs
+    work.depth_step, work.col_step = w.strides[4] // <Py_ssize_t>sizeof(real), w.strides[0] // <Py_ssize_t>sizeof(real)
+    if from_outputs:
+        work.depth, work.cols, work.depth_step, work.col_step = work.cols, work.depth, work.col_step, work.depth_step
+    work.vecs = (work.cols + work.k.vector - 1) // work.k.vector
+    work.panels, chunks = (work.vecs + work.k.vecs - 1) // work.k.vecs, (work.depth + CHUNK - 1) // CHUNK
+    each = pack_scratch(taps, sizeof(real))
+    for t in prange(groups * work.panels * work.slices * chunks, nogil=True, schedule="static", num_threads=threads):
+        pack_chunk(&work, t // (work.panels * work.slices * chunks), t // (work.slices * chunks) % work.panels,
+                   t // chunks % work.slices, t % chunks * CHUNK, <char *>&scratch[0] + each * threadid() * sizeof(real))
+
+
+def pack_scratch(taps, Py_ssize_t itemsize):
+    """Elements of `pack`'s scratch, a thread."""
+    cdef const ck_kernels *k = table(itemsize)
+    return taps[0] * taps[1] * CHUNK * k.vecs * k.vector

@@ -1,0 +1,65 @@
+"""Winograd's convolution on checked arrays. Where it cannot keep a promise, it hands over to the direct algorithm.
+
+A sum that is not finite spreads over its tile, so an image with one is computed again directly; filters that are not finite
+would not meet the zeros of the padding, so such a call is direct as a whole.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from convkit._core import cpu, winograd
+from convkit.ops import check, direct
+from convkit.ops.filters import PackedFilters
+from convkit.plan import winograd as plan
+
+RUN = {np.dtype(np.float32): winograd.run["float"], np.dtype(np.float64): winograd.run["double"]}
+
+
+class Winograd:
+    """The passes, with filters at the points of F(4x4), or of F(2x2) where `small`."""
+
+    def __init__(self, name: str, small: bool):
+        self.name, self.small = name, small
+
+    def forward(self, conv, x, packed, b, y, relu: bool, threads: int) -> None:
+        odd = self._run(conv, "forward", x, packed, b, y, relu, threads)
+        if odd is None:
+            direct.forward(conv, x, packed, b, y, relu, threads)
+            return
+        for n in np.flatnonzero(odd):
+            direct.forward(conv.one_image, x[n : n + 1], packed, b, y[n : n + 1], relu, threads)
+
+    def grad_input(self, conv, dy, packed, dx, threads: int) -> None:
+        odd = self._run(conv, "input", dy, packed, None, dx, False, threads)
+        if odd is None:
+            direct.grad_input(conv, dy, packed, dx, threads)
+            return
+        for n in np.flatnonzero(odd):
+            direct.grad_input(conv.one_image, dy[n : n + 1], packed, dx[n : n + 1], threads)
+
+    def _run(self, conv, which: str, source, packed, b, target, relu: bool, threads: int) -> np.ndarray | None:
+        """Which images came out not finite; None where the filters are not."""
+        walk = plan.plan(conv, which, self.small)
+        layout = walk.layout(source.itemsize)
+        panels = packed.of((self.name, which), (cpu.isa(), conv.groups), lambda: self._pack(walk, layout, packed, threads))
+        if not panels.size:
+            return None
+        source, target = check.lifted(check.readable(source, threads)), check.lifted(target)
+        odd = np.zeros(conv.batch, np.uint8)
+        scratch = check.empty((layout.scratch * threads,), source.dtype, self.name)
+        RUN[source.dtype](layout, source, panels, b, target, scratch, odd, relu, threads)
+        return odd
+
+    def _pack(self, walk: plan.Plan, layout, packed: PackedFilters, threads: int) -> np.ndarray:
+        """The filters at the points; empty where some are not finite."""
+        w, taps, groups = check.lifted(packed.w), walk.kernel[1:], walk.conv.groups
+        if not packed.finite:
+            return np.empty(0, w.dtype)
+        result = check.empty((layout.packed,), w.dtype, "pack_filters")
+        scratch = np.empty(threads * winograd.pack_scratch(taps, w.itemsize), w.dtype)
+        winograd.pack(walk.forms, taps, walk.points, walk.transposed, w, groups, result, scratch, threads)
+        return result
+
+
+WINOGRAD, WINOGRAD2 = Winograd("winograd", False), Winograd("winograd2", True)

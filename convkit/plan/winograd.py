@@ -1,0 +1,140 @@
+"""Winograd's convolution: maps of any size as tiles of 4, 3 and 2 outputs, and when it pays.
+
+An axis with 3 taps is cut into tiles of 4 outputs by 6 products, and one of 3 or 2 (by 5 or 4) at its end, so that no output
+is computed that nobody wants: n outputs cost n + 2 * ceil(n / 4) products instead of 3n. Five taps give 2 outputs by 6
+products. A dilated axis is as many maps between each other; an axis with one tap is left alone; taps along depth are summed.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from math import prod
+
+import numpy as np
+
+from convkit._core import cpu, winograd
+
+PLAIN, SMALL, FOUR, FIVE, SIX = 1, 2, 4, 5, 6           # forms of a tile, as in csrc/convkit.h
+PIXELS = {PLAIN: 1, SMALL: 4, FOUR: 4, FIVE: 5, SIX: 6}
+PLACES = {PLAIN: 1, SMALL: 4, FOUR: 6, FIVE: 6, SIX: 6}
+TILES = 128                                             # of a block, at most
+SLICES = 8                                              # taps along depth, at most
+
+
+def lengths(outputs: int, taps: int, small: bool) -> list[tuple[int, int]]:
+    """(form, outputs kept) of the tiles of an axis, the large ones first."""
+    if taps == 1:
+        return [(PLAIN, 1)] * outputs
+    if small or taps == 5:
+        whole, rest = divmod(outputs, 2)
+        tail = [(SMALL if small else FIVE, 1)] * rest
+        return [(SMALL if small else SIX, 2)] * whole + tail
+    whole, rest = divmod(outputs, 4)
+    if rest == 1 and whole:                             # 4 + 1 cost as much as 3 + 2
+        return [(SIX, 4)] * (whole - 1) + [(FIVE, 3), (FOUR, 2)]
+    return [(SIX, 4)] * whole + ([(rest + 2 if rest > 1 else FOUR, rest)] if rest else [])
+
+
+def tiles(target: int, source: int, taps: int, dilation: int, offset: int, small: bool) -> np.ndarray:
+    """One row a tile: first target, first source, form, outputs, those kept, inside from, to; larger forms first.
+
+    Target pixel i reads source pixels i + offset + k * dilation.
+    """
+    rows = []
+    for phase in range(min(dilation, target)):
+        first = phase
+        for form, keep in lengths(-(-(target - phase) // dilation), taps, small):
+            start = first + offset
+            lo, hi = (min(max(-(-edge // dilation), 0), PIXELS[form]) for edge in (-start, source - start))
+            rows.append((first, start, form, PIXELS[form] - taps + 1, keep, lo, hi))
+            first += keep * dilation
+    rows.sort(key=lambda row: -row[2])
+    return np.array(rows, np.intp)
+
+
+class Plan:
+    """One pass of a convolution as tiles; which is "forward" or "input"."""
+
+    def __init__(self, conv, which: str, small: bool):
+        self.conv, self.small, self.transposed = conv, small, which == "input"
+        self.kernel = [a.kernel for a in conv.axes]
+        self.dilation = [a.dilation for a in conv.axes]
+        self.source, self.target = [a.size for a in conv.axes], [a.out for a in conv.axes]
+        self.offset = [-a.lo for a in conv.axes]
+        self.depth, self.cols = conv.channels // conv.groups, conv.outputs // conv.groups
+        if self.transposed:
+            self.source, self.target, self.depth, self.cols = self.target, self.source, self.cols, self.depth
+            self.offset = [a.lo - (a.kernel - 1) * a.dilation for a in conv.axes]
+        self.layouts: dict[tuple, winograd.Layout] = {}
+
+    @cached_property
+    def forms(self) -> tuple[int, int]:
+        """Of the filters along h and w."""
+        return tuple(PLAIN if k == 1 else SMALL if self.small else SIX for k in self.kernel[1:])
+
+    @cached_property
+    def points(self) -> int:
+        return prod(PLACES[form] for form in self.forms)
+
+    @cached_property
+    def across(self) -> list[np.ndarray]:
+        return [
+            tiles(self.target[i], self.source[i], self.kernel[i], self.dilation[i], self.offset[i], self.small)
+            for i in (1, 2)
+        ]
+
+    def layout(self, itemsize: int) -> winograd.Layout:
+        key = cpu.isa(), itemsize
+        if key not in self.layouts:
+            slices = (self.kernel[0], self.dilation[0], self.offset[0], self.source[0], self.target[0])
+            places = [PLACES[form] for form in self.forms]
+            self.layouts[key] = winograd.Layout(
+                *self.across, *self.dilation[1:], places, slices, self.conv.batch, self.conv.groups, self.depth, self.cols,
+                self.block(itemsize), itemsize,
+            )  # fmt: skip
+        return self.layouts[key]
+
+    def block(self, itemsize: int) -> tuple[int, int]:
+        """Tiles of a block along h (over images) and w."""
+        lines, columns = len(self.across[0]) * self.target[0] * self.conv.batch, len(self.across[1])
+        wanted = self.wanted(itemsize)
+        pieces = -(-columns // wanted)
+        columns = -(-columns // pieces)
+        return min(max(1, wanted // columns), lines), columns
+
+    def wanted(self, itemsize: int) -> int:
+        """Tiles of a block: their points fit a cache, unless so few of them would make too little of each filter read."""
+        each = self.points * (self.kernel[0] * self.depth + self.cols) * itemsize
+        filters = self.points * self.kernel[0] * self.depth * self.cols * itemsize
+        fit = CACHE // each
+        return max(6, min(TILES, max(fit, WIDEST) if filters > CACHE else fit))
+
+
+CACHE = 1 << 20                                         # bytes: half of a second-level cache
+WIDEST = 48
+
+
+def plan(conv, which: str, small: bool) -> Plan:
+    key = "winograd", which, small
+    if key not in conv.chosen:
+        conv.chosen[key] = Plan(conv, which, small)
+    return conv.chosen[key]
+
+
+def refusal(conv, which: str) -> str | None:
+    """Why the transforms do not cover it."""
+    kernel = [a.kernel for a in conv.axes]
+    if any(a.stride != 1 for a in conv.axes):
+        return "the stride must be 1"
+    if not all(k in (1, 3, 5) for k in kernel[1:]) or max(kernel[1:]) == 1:
+        return f"the kernel must be 3 or 5 along some axis and 1, 3 or 5 along the others, got {tuple(kernel[3 - conv.rank:])}"
+    if kernel[0] > SLICES:
+        return f"the kernel must be at most {SLICES} along depth, got {kernel[0]}"
+    if which == "filters":
+        return "not yet"
+    return None
+
+
+def pays(conv, which: str, itemsize: int) -> bool:
+    """Against the direct algorithm, for one image."""
+    return False

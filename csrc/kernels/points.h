@@ -1,0 +1,134 @@
+/* The one-dimensional transforms of Winograd's convolution: r taps give m outputs by n = m + r - 1 products instead of m*r.
+ *
+ * A row of inputs d and taps g are polynomials. Their values at n points are multiplied; the outputs are read back off the
+ * products (Winograd, "Arithmetic Complexity of Computations", 1980; Lavin and Gray, "Fast Algorithms for Convolutional
+ * Neural Networks", 2016). The points {0, p, -p, q, -q, inf} with p = 5/8, q = 3/2 round less than the textbook's integers
+ * (Barabasz et al., "Error Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural Networks", 2020).
+ *
+ * Shorter forms use some of the six points with the same values of the taps: one set of filters serves every tile of a
+ * ragged map. What that scales is in the transform of the input.
+ *
+ *     CK_PLAIN   one point: the axis has one tap
+ *     CK_SMALL   {0, 1, -1, inf}: exact on integers
+ *     CK_FOUR    {0, p, -p, inf}        CK_FIVE  {0, p, -p, q, inf}        CK_SIX  all
+ *
+ * A value stands at the place of its point in the full set.
+ */
+#define P ((real)0.625)
+#define Q ((real)1.5)
+#define A ((real)0.390625)                         /* p*p */
+#define B ((real)2.25)                             /* q*q */
+
+static const unsigned char form_pixels[] = { 0, 1, 4, 0, 4, 5, 6 };       /* n of each form */
+static const unsigned char form_places[] = { 0, 1, 4, 0, 6, 6, 6 };       /* places in the full set */
+static const unsigned char form_place[][6] = { { 0 }, { 0 }, { 0, 1, 2, 3 }, { 0 }, { 0, 1, 2, 5 }, { 0, 1, 2, 3, 5 }, { 0, 1, 2, 3, 4, 5 } };
+
+/* Rows of B^T: the polynomials that are one at a point and zero at the others. */
+CK_INLINE void points_of_input(const int form, const vf *d, vf *v)
+{
+    switch (form) {
+    case CK_PLAIN:
+        v[0] = d[0];
+        break;
+    case CK_SMALL:
+        v[0] = d[0] - d[2];
+        v[1] = d[1] + d[2];
+        v[2] = d[2] - d[1];
+        v[3] = d[3] - d[1];
+        break;
+    case CK_FOUR:
+        v[0] = B * (A * d[0] - d[2]);
+        v[1] = (A - B) * (d[2] + P * d[1]);
+        v[2] = (A - B) * (d[2] - P * d[1]);
+        v[5] = d[3] - A * d[1];
+        break;
+    case CK_FIVE: {
+        const vf odd = d[3] - A * d[1];
+        v[0] = B * (A * d[0] - d[2]) + Q * odd;
+        v[1] = (P + Q) * (d[3] + ((P - Q) * d[2] - P * Q * d[1]));
+        v[2] = (Q - P) * (d[3] - ((P + Q) * d[2] - P * Q * d[1]));
+        v[3] = 2 * Q * odd;
+        v[5] = (d[4] - A * d[2]) - Q * odd;
+        break;
+    }
+    case CK_SIX: {
+        const vf even_p = d[4] - B * d[2], odd_p = P * (d[3] - B * d[1]);
+        const vf even_q = d[4] - A * d[2], odd_q = Q * (d[3] - A * d[1]);
+        v[0] = A * B * d[0] + (d[4] - (A + B) * d[2]);
+        v[1] = even_p + odd_p;
+        v[2] = even_p - odd_p;
+        v[3] = even_q + odd_q;
+        v[4] = even_q - odd_q;
+        v[5] = A * B * d[1] + (d[5] - (A + B) * d[3]);
+        break;
+    }
+    }
+}
+
+/* G: the values of a polynomial with 2 to 5 coefficients, divided by that of the point's polynomial in B^T. Written for one
+ * type of vectors, with elements E, because filters are transformed in double. */
+#define CK_POINTS_OF_TAPS(name, vector, E)                                                                                  \
+    CK_INLINE void name(const int form, const int taps, const vector *g, vector *u)                                         \
+    {                                                                                                                       \
+        if (form == CK_PLAIN) {                                                                                             \
+            u[0] = g[0];                                                                                                    \
+            return;                                                                                                         \
+        }                                                                                                                   \
+        vector even_p = g[0], even_q = g[0], odd_p = g[1], odd_q = g[1];                                                    \
+        if (form == CK_SMALL) {                                                                                             \
+            if (taps > 2)                                                                                                   \
+                even_p += g[2];                                                                                             \
+            u[0] = g[0];                                                                                                    \
+            u[1] = (E)0.5 * (even_p + odd_p);                                                                               \
+            u[2] = (E)0.5 * (even_p - odd_p);                                                                               \
+            u[3] = g[taps - 1];                                                                                             \
+            return;                                                                                                         \
+        }                                                                                                                   \
+        const E p = 0.625, q = 1.5, a = 0.390625, b = 2.25;                                                                 \
+        if (taps > 2)                                                                                                       \
+            even_p += a * g[2], even_q += b * g[2];                                                                         \
+        if (taps > 3)                                                                                                       \
+            odd_p += a * g[3], odd_q += b * g[3];                                                                           \
+        if (taps > 4)                                                                                                       \
+            even_p += a * a * g[4], even_q += b * b * g[4];                                                                 \
+        u[0] = g[0] * (1 / (a * b));                                                                                        \
+        u[1] = (even_p + p * odd_p) * (1 / (2 * a * (a - b)));                                                              \
+        u[2] = (even_p - p * odd_p) * (1 / (2 * a * (a - b)));                                                              \
+        u[3] = (even_q + q * odd_q) * (1 / (2 * b * (b - a)));                                                              \
+        u[4] = (even_q - q * odd_q) * (1 / (2 * b * (b - a)));                                                              \
+        u[5] = g[taps - 1];                                                                                                 \
+    }
+
+/* A^T: the outputs, from the products v; the last of `outputs` takes the point at infinity. */
+CK_INLINE void outputs_of_points(const int form, const int outputs, const vf *v, vf *y)
+{
+    if (form == CK_PLAIN) {
+        y[0] = v[0];
+        return;
+    }
+    if (form == CK_SMALL) {
+        const vf even = v[1] + v[2];
+        y[0] = v[0] + even;
+        y[1] = v[1] - v[2];
+        y[2] = even;
+        y[outputs - 1] += v[3];
+        return;
+    }
+    const vf even_p = v[1] + v[2], odd_p = P * (v[1] - v[2]);
+    vf even_q = v_zero(), odd_q = v_zero();
+    if (form == CK_FIVE)
+        even_q = v[3], odd_q = Q * v[3];
+    else if (form == CK_SIX)
+        even_q = v[3] + v[4], odd_q = Q * (v[3] - v[4]);
+    y[0] = v[0] + (even_p + even_q);
+    y[1] = odd_p + odd_q;
+    y[2] = A * even_p + B * even_q;
+    y[3] = A * odd_p + B * odd_q;
+    y[4] = A * A * even_p + B * B * even_q;
+    y[outputs - 1] += v[5];
+}
+
+#undef P
+#undef Q
+#undef A
+#undef B
