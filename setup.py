@@ -32,7 +32,7 @@ if X86:
 if ARM:
     ISAS |= {"neon": []}
 
-MODULES = ["cpu", "direct", "filters", "layout", "pool", "winograd"]
+MODULES = ["cpu", "direct", "filters", "layout", "pool", "winograd", "winograd_filters"]
 
 # Compiler and linker flags of OpenMP, by platform.
 OPENMP = {"darwin": (["-Xpreprocessor", "-fopenmp"], ["-lomp"]), "win32": (["-openmp"], [])}
@@ -99,7 +99,7 @@ def module(name):
     return Extension(
         f"convkit._core.{name}",
         sources=sources,
-        depends=[*HEADERS, "convkit/_core/border.pxd", "convkit/_core/cpu.pxd"],
+        depends=[*HEADERS, "convkit/_core/border.pxd", "convkit/_core/cpu.pxd", "convkit/_core/tiles.pxd"],
         include_dirs=["csrc"],
         extra_compile_args=["-O3", *HIDDEN, *CYTHON_WARNINGS],
     )

@@ -4,18 +4,14 @@
 # padded so that rows do not meet in one set. Every tile is computed on its own: neither the blocks nor the threads show in
 # the bits. The axes along h and w are lists of tiles (plan/winograd.py); along d, taps are summed in the products.
 from cython.parallel cimport prange, threadid
-from convkit._core.cpu cimport (CK_SMALL, ck_finish, ck_flush_subnormals, ck_fold, ck_kernels, ck_mode, ck_patch,
-                                ck_write_mode, flushes, real, table)
+from convkit._core.cpu cimport (ck_finish, ck_flush_subnormals, ck_fold, ck_kernels, ck_mode, ck_patch, ck_write_mode,
+                                flushes, real, table)
+from convkit._core.tiles cimport Tile, has
 
 cdef enum:
     TILES = 128                                 # most tiles of a block, as in plan/winograd.py
     SLICES = 8                                  # most taps along d
     LINE = 64                                   # bytes that one fetch brings
-
-
-cdef struct Tile:                               # along one axis; a row of plan/winograd.py's tables
-    Py_ssize_t target, source                   # first pixels
-    Py_ssize_t form, count, keep, lo, hi        # as in ck_patch and ck_fold
 
 
 cdef struct Work:                               # what all tasks of a pass share
@@ -35,11 +31,6 @@ cdef struct Work:                               # what all tasks of a pass share
     const char *bias
     unsigned char *odd
     bint relu, flush
-
-
-cdef inline bint has(Py_ssize_t form, Py_ssize_t place) noexcept nogil:
-    """Whether a form uses the point at a place: CK_FOUR leaves out 3 and 4, CK_FIVE 4."""
-    return form <= CK_SMALL or place == 5 or place < form - 1
 
 
 cdef inline Py_ssize_t panel_start(const Work *work, Py_ssize_t panel) noexcept nogil:

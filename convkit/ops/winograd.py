@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from convkit._core import cpu, winograd
+from convkit._core import cpu, winograd, winograd_filters
 from convkit.ops import check, direct
 from convkit.ops.filters import PackedFilters
 from convkit.plan import winograd as plan
 
 RUN = {np.dtype(np.float32): winograd.run["float"], np.dtype(np.float64): winograd.run["double"]}
+GRAD = {np.dtype(np.float32): winograd_filters.grad["float"], np.dtype(np.float64): winograd_filters.grad["double"]}
 
 
 class Winograd:
@@ -37,6 +38,21 @@ class Winograd:
             return
         for n in np.flatnonzero(odd):
             direct.grad_input(conv.one_image, dy[n : n + 1], packed, dx[n : n + 1], threads)
+
+    def grad_filters(self, conv, dy, x, dw, threads: int) -> None:
+        walk = plan.plan(conv, "filters", self.small)
+        x, dy = check.readable(x, threads), check.readable(dy, threads)
+        lines, columns = block = walk.chunk(x.itemsize)
+        size = winograd_filters.scratch_size(walk.points, lines * columns, walk.depth, walk.cols, x.itemsize)
+        scratch = check.empty((size,), x.dtype, self.name)
+        depths = walk.dilation[0], walk.offset[0], walk.source[0], walk.target[0]
+        odd = GRAD[x.dtype](
+            *walk.across, walk.dilation[1:], walk.places, walk.forms, walk.kernel[1:], depths, block, conv.groups,
+            check.lifted(dy), check.lifted(x), check.lifted(dw), scratch, threads,
+        )  # fmt: skip
+        if odd:
+            dw[...] = 0
+            direct.grad_filters(conv, dy, x, dw, threads)
 
     def _run(self, conv, which: str, source, packed, b, target, relu: bool, threads: int) -> np.ndarray | None:
         """Which images came out not finite; None where the filters are not."""

@@ -73,8 +73,12 @@ class Plan:
         return tuple(PLAIN if k == 1 else SMALL if self.small else SIX for k in self.kernel[1:])
 
     @cached_property
+    def places(self) -> list[int]:
+        return [PLACES[form] for form in self.forms]
+
+    @cached_property
     def points(self) -> int:
-        return prod(PLACES[form] for form in self.forms)
+        return prod(self.places)
 
     @cached_property
     def across(self) -> list[np.ndarray]:
@@ -87,9 +91,8 @@ class Plan:
         key = cpu.isa(), itemsize
         if key not in self.layouts:
             slices = (self.kernel[0], self.dilation[0], self.offset[0], self.source[0], self.target[0])
-            places = [PLACES[form] for form in self.forms]
             self.layouts[key] = winograd.Layout(
-                *self.across, *self.dilation[1:], places, slices, self.conv.batch, self.conv.groups, self.depth, self.cols,
+                *self.across, *self.dilation[1:], self.places, slices, self.conv.batch, self.conv.groups, self.depth, self.cols,
                 self.block(itemsize), itemsize,
             )  # fmt: skip
         return self.layouts[key]
@@ -102,16 +105,27 @@ class Plan:
         columns = -(-columns // pieces)
         return min(max(1, wanted // columns), lines), columns
 
+    def chunk(self, itemsize: int) -> tuple[int, int]:
+        """Lines and columns of tiles that the gradient of the filters sums at a time."""
+        lines, columns = len(self.across[0]) * self.target[0] * self.conv.batch, len(self.across[1])
+        sums = self.points * self.depth * self.cols * itemsize
+        fit = CACHE // (self.points * (self.depth + self.cols) * itemsize)
+        wanted = max(fit, 24) if sums <= CACHE else max(fit, FEWEST)
+        pieces = -(-columns // wanted)
+        columns = -(-columns // pieces)
+        return min(-(-wanted // columns), lines, 1024), columns
+
     def wanted(self, itemsize: int) -> int:
         """Tiles of a block: their points fit a cache, unless so few of them would make too little of each filter read."""
         each = self.points * (self.kernel[0] * self.depth + self.cols) * itemsize
         filters = self.points * self.kernel[0] * self.depth * self.cols * itemsize
         fit = CACHE // each
-        return max(6, min(TILES, max(fit, WIDEST) if filters > CACHE else fit))
+        return max(28 if filters < WIDE else 48, min(TILES, fit))
 
 
-CACHE = 1 << 20                                         # bytes: half of a second-level cache
-WIDEST = 48
+CACHE = 3 << 18                                         # bytes: a share of a second-level cache
+WIDE = 1 << 24                                          # bytes of filters that leave even a third-level cache slowly
+FEWEST = 128                                            # tiles of a chunk whose sums do not stay in a cache
 
 
 def plan(conv, which: str, small: bool) -> Plan:
@@ -130,8 +144,6 @@ def refusal(conv, which: str) -> str | None:
         return f"the kernel must be 3 or 5 along some axis and 1, 3 or 5 along the others, got {tuple(kernel[3 - conv.rank:])}"
     if kernel[0] > SLICES:
         return f"the kernel must be at most {SLICES} along depth, got {kernel[0]}"
-    if which == "filters":
-        return "not yet"
     return None
 
 

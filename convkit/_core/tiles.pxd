@@ -1,0 +1,12 @@
+# Tiles of Winograd's convolution along one axis: a row of the tables of plan/winograd.py.
+from convkit._core.cpu cimport CK_SMALL
+
+
+cdef struct Tile:
+    Py_ssize_t target, source                   # first pixels
+    Py_ssize_t form, count, keep, lo, hi        # as in ck_patch and ck_fold
+
+
+cdef inline bint has(Py_ssize_t form, Py_ssize_t place) noexcept nogil:
+    """Whether a form uses the point at a place: CK_FOUR leaves out 3 and 4, CK_FIVE 4."""
+    return form <= CK_SMALL or place == 5 or place < form - 1
