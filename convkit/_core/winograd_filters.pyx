@@ -3,7 +3,7 @@
 #
 # The tiles come in chunks whose size depends on the shapes alone, summed one after the other: the threads share out the
 # tiles of a chunk, then its points, and never show in the bits.
-from cython.parallel cimport prange
+from cython.parallel cimport prange, threadid
 from libc.string cimport memset
 
 from convkit._core.cpu cimport (ck_flush_subnormals, ck_fold, ck_kernels, ck_lines, ck_mode, ck_patch, ck_write_mode, flushes,
@@ -29,7 +29,8 @@ cdef struct Work:
     Py_ssize_t dy_stride[4]                     # bytes: n, d, h, w
     char *x_points                              # (points, tiles of a chunk, x_row)
     char *dy_points
-    char *sums                                  # (points, outputs, x_row - PAD)
+    char *sums                                  # (points, sum_rows, x_row - PAD), for each thread if they are few
+    Py_ssize_t sum_rows, sum_row                # outputs summed together; bytes of each
     bint flush
 
 
@@ -67,8 +68,9 @@ cdef void transform(const Work *work, const Chunk *c, Py_ssize_t line) noexcept 
     ck_write_mode(mode)
 
 
-cdef void multiply(const Work *work, const Chunk *c, Py_ssize_t point, Py_ssize_t first_row, Py_ssize_t last_row) noexcept nogil:
-    """Adds a chunk to some rows of the sums of a point."""
+cdef void multiply(const Work *work, const Chunk *c, Py_ssize_t point, Py_ssize_t first_row, Py_ssize_t last_row, char *sums,
+                   Py_ssize_t base) noexcept nogil:
+    """Adds a chunk to some rows of the sums of a point; `sums` begin with row `base`."""
     cdef const void *x_lines[TILES]
     cdef const void *dy_lines[TILES]
     cdef ck_lines x, dy
@@ -94,15 +96,15 @@ cdef void multiply(const Work *work, const Chunk *c, Py_ssize_t point, Py_ssize_
         while row < last_row:
             dy.first = row
             work.k.tile_lines(<int>min(height, last_row - row), cols, lines, pixels, &dy, &x,
-                              work.sums + ((point * work.outputs + row) * x_step + start) * work.itemsize, x_step)
+                              sums + ((point * work.sum_rows + row - base) * x_step + start) * work.itemsize, x_step)
             row += height
         start += cols
     ck_write_mode(mode)
 
 
-cdef int fold(const Work *work, const int *form, const int *taps, Py_ssize_t output, char *dw, Py_ssize_t row,
+cdef int fold(const Work *work, const int *form, const int *taps, const char *sums, char *dw, Py_ssize_t row,
               Py_ssize_t col) noexcept nogil:
-    """The sums of one output -> dw. Returns whether something is not finite."""
+    """The sums of one output, from its first point on -> dw. Returns whether something is not finite."""
     cdef ck_fold how
     cdef int odd = 0, i
     cdef ck_mode mode = ck_flush_subnormals(work.flush)
@@ -110,9 +112,21 @@ cdef int fold(const Work *work, const int *form, const int *taps, Py_ssize_t out
     for i in range(2):
         how.form[i] = form[i]
         how.count[i] = how.keep[i] = taps[i]
-    work.k.wino_output(&how, work.sums + output * (work.x_row - PAD) * work.itemsize,
-                       work.outputs * (work.x_row - PAD), work.depth, dw, &odd)
+    work.k.wino_output(&how, sums, work.sum_rows * (work.x_row - PAD), work.depth, dw, &odd)
     ck_write_mode(mode)
+    return odd
+
+
+cdef int some(const Work *work, const Chunk *c, const int *form, const int *taps, Py_ssize_t first, char *sums, char *dw,
+              Py_ssize_t output, Py_ssize_t row, Py_ssize_t col) noexcept nogil:
+    """All of `sum_rows` outputs."""
+    cdef Py_ssize_t last = min(work.outputs, first + work.sum_rows), point, t
+    cdef int odd = 0
+    memset(sums, 0, work.points * work.sum_rows * work.sum_row)
+    for point in range(work.points):
+        multiply(work, c, point, first, last, sums, first)
+    for t in range(first, last):
+        odd += fold(work, form, taps, sums + (t - first) * work.sum_row, dw + t * output, row, col)
     return odd
 
 
@@ -121,14 +135,15 @@ def grad(const Py_ssize_t[:, ::1] across_h, const Py_ssize_t[:, ::1] across_w, s
          real[::1] scratch, int threads):
     """dw (O, KD, KH, KW, C / groups) = the gradient of the filters. Returns whether some of it is not finite.
 
-    depths: (dilation, first source, of source, of target) along d; block: lines and columns of tiles in a chunk; `scratch`
-    holds `scratch_size` elements; the rest as in plan/winograd.py.
+    depths: (dilation, first source, of source, of target) along d; block: lines and columns of tiles in a chunk, and
+    outputs summed together (all, unless there is one chunk); `scratch` holds `scratch_size` elements; the rest as in plan/winograd.py.
     """
     cdef Work work
     cdef Chunk chunk
     cdef int forms[2]
     cdef int counts[2]
-    cdef Py_ssize_t i, t, b, rows, pieces, slice, group, tiles, all_lines
+    cdef Py_ssize_t i, t, b, rows, pieces, slice, group, tiles, all_lines, row, col, each
+    cdef char *target
     cdef int odd = 0
     work.k, work.flush, work.itemsize = table(sizeof(real)), flushes(), sizeof(real)
     work.across[0], work.across[1] = <const Tile *>&across_h[0, 0], <const Tile *>&across_w[0, 0]
@@ -136,7 +151,7 @@ def grad(const Py_ssize_t[:, ::1] across_h, const Py_ssize_t[:, ::1] across_w, s
     work.places_w, work.points = places[1], places[0] * places[1]
     work.slice_step, work.slice_first, work.source_depth, work.target_depth = depths
     work.images, work.outputs, work.depth = x.shape[0], dw.shape[0] // groups, dw.shape[4]
-    work.lines, work.columns = block
+    work.lines, work.columns, work.sum_rows = block
     all_lines = work.images * work.target_depth * work.tiles[0]
     work.line_blocks = (all_lines + work.lines - 1) // work.lines
     work.column_blocks = (work.tiles[1] + work.columns - 1) // work.columns
@@ -146,19 +161,23 @@ def grad(const Py_ssize_t[:, ::1] across_h, const Py_ssize_t[:, ::1] across_w, s
     for i in range(4):
         work.x_stride[i], work.dy_stride[i] = x.strides[i], dy.strides[i]
     work.x_row, work.dy_row = row_size(work.depth, work.k.vector), row_size(work.outputs, work.k.vector)
+    work.sum_row = (work.x_row - PAD) * work.itemsize
+    row, col = dw.strides[2] // <Py_ssize_t>sizeof(real), dw.strides[3] // <Py_ssize_t>sizeof(real)
     tiles = work.points * work.lines * work.columns
     work.x_points = <char *>&scratch[0]
     work.dy_points = work.x_points + tiles * work.x_row * work.itemsize
     work.sums = work.dy_points + tiles * work.dy_row * work.itemsize
+    each = work.points * work.sum_rows * work.sum_row
     pieces = max(<Py_ssize_t>1, work.outputs // work.k.rows[work.k.vecs] // 4)       # of the outputs of a point, in a task
     rows = (work.outputs + pieces - 1) // pieces
     with nogil:
         for group in range(groups):
             for slice in range(dw.shape[1]):
                 chunk.group, chunk.slice = group, slice
-                for t in prange(work.points, schedule="static", num_threads=threads):
-                    memset(work.sums + t * work.outputs * (work.x_row - PAD) * work.itemsize, 0,
-                           work.outputs * (work.x_row - PAD) * work.itemsize)
+                target = <char *>&dw[0, 0, 0, 0, 0] + group * work.outputs * dw.strides[0] + slice * dw.strides[1]
+                if work.sum_rows == work.outputs:
+                    for t in prange(work.points, schedule="static", num_threads=threads):
+                        memset(work.sums + t * work.sum_rows * work.sum_row, 0, work.sum_rows * work.sum_row)
                 for b in range(work.line_blocks * work.column_blocks):
                     chunk.first_line = b // work.column_blocks * work.lines
                     chunk.last_line = min(all_lines, chunk.first_line + work.lines)
@@ -166,13 +185,17 @@ def grad(const Py_ssize_t[:, ::1] across_h, const Py_ssize_t[:, ::1] across_w, s
                     chunk.last = min(work.tiles[1], chunk.first + work.columns)
                     for t in prange(chunk.first_line, chunk.last_line, schedule="static", num_threads=threads):
                         transform(&work, &chunk, t)
-                    for t in prange(work.points * pieces, schedule="static", num_threads=threads):
-                        multiply(&work, &chunk, t // pieces, min(work.outputs, t % pieces * rows),
-                                 min(work.outputs, (t % pieces + 1) * rows))
-                for t in prange(work.outputs, schedule="static", num_threads=threads):
-                    odd += fold(&work, forms, counts, t,
-                                <char *>&dw[0, 0, 0, 0, 0] + (group * work.outputs + t) * dw.strides[0] + slice * dw.strides[1],
-                                dw.strides[2] // <Py_ssize_t>sizeof(real), dw.strides[3] // <Py_ssize_t>sizeof(real))
+                    if work.sum_rows == work.outputs:
+                        for t in prange(work.points * pieces, schedule="static", num_threads=threads):
+                            multiply(&work, &chunk, t // pieces, min(work.outputs, t % pieces * rows),
+                                     min(work.outputs, (t % pieces + 1) * rows), work.sums, 0)
+                if work.sum_rows == work.outputs:
+                    for t in prange(work.outputs, schedule="static", num_threads=threads):
+                        odd += fold(&work, forms, counts, work.sums + t * work.sum_row, target + t * dw.strides[0], row, col)
+                else:                           # one chunk: the sums of a few outputs at a time, which stay in a cache
+                    for t in prange((work.outputs + work.sum_rows - 1) // work.sum_rows, schedule="static", num_threads=threads):
+                        odd += some(&work, &chunk, forms, counts, t * work.sum_rows, work.sums + threadid() * each, target,
+                                    dw.strides[0], row, col)
     return odd != 0
 
 
@@ -180,8 +203,9 @@ cdef inline Py_ssize_t row_size(Py_ssize_t channels, Py_ssize_t vector) noexcept
     return (channels + vector - 1) // vector * vector + PAD
 
 
-def scratch_size(Py_ssize_t points, Py_ssize_t tiles, Py_ssize_t depth, Py_ssize_t outputs, Py_ssize_t itemsize):
+def scratch_size(Py_ssize_t points, Py_ssize_t tiles, Py_ssize_t depth, Py_ssize_t outputs, Py_ssize_t sum_rows,
+                 Py_ssize_t itemsize, int threads):
     """Elements of `scratch`, for chunks of so many tiles."""
     cdef Py_ssize_t vector = table(itemsize).vector
     cdef Py_ssize_t x_row = row_size(depth, vector), dy_row = row_size(outputs, vector)
-    return points * (tiles * (x_row + dy_row) + outputs * (x_row - PAD))
+    return points * (tiles * (x_row + dy_row) + (1 if sum_rows == outputs else threads) * sum_rows * (x_row - PAD))

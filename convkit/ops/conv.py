@@ -55,7 +55,7 @@ def packed_or_plain(w, rank: int, first: bool, groups, op: str) -> PackedFilters
             raise ValueError(f"{op}: w was packed for groups={w.groups}, got groups={groups}")
         return w
     w = check.images(check.array(w, op, "w"), rank, first, op, "w")
-    return PackedFilters(w, groups)
+    return PackedFilters(w, groups, keeps=False)
 
 
 def _conv(op, rank, x, w, b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads):

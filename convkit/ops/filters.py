@@ -22,8 +22,8 @@ class PackedFilters:
     Made by `pack_filters`; accepted wherever `w` is. `w` is channels last whatever the layout of the caller.
     """
 
-    def __init__(self, w: np.ndarray, groups: int):
-        self.w, self.groups = w, groups
+    def __init__(self, w: np.ndarray, groups: int, keeps: bool = True):
+        self.w, self.groups, self.keeps = w, groups, keeps          # keeps: it lives longer than a call
         self.rank = w.ndim - 2
         self._packs: dict[tuple, tuple[object, np.ndarray]] = {}
 
@@ -48,13 +48,19 @@ class PackedFilters:
     def __repr__(self):
         return f"PackedFilters(shape={self.shape}, dtype={self.dtype})"
 
-    def of(self, slot: tuple, key: object, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """The packed form for `slot`, an algorithm and its pass: the one kept if it was made for `key`, else from `make`."""
+    def held(self, slot: tuple, key: object) -> np.ndarray | None:
+        """The packed form kept for `slot`, an algorithm and its pass, if it was made for `key`."""
         held, pack = self._packs.get(slot, (None, None))
-        if held != key:
-            pack = make()
-            self._packs[slot] = key, pack
+        return pack if held == key else None
+
+    def keep(self, slot: tuple, key: object, pack: np.ndarray) -> np.ndarray:
+        self._packs[slot] = key, pack
         return pack
+
+    def of(self, slot: tuple, key: object, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """The packed form kept for `slot`, or else a new one."""
+        pack = self.held(slot, key)
+        return self.keep(slot, key, make()) if pack is None else pack
 
 
 def pack_filters(w: ArrayLike, *, groups: int = 1, layout: str | None = None) -> PackedFilters:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from convkit._core import cpu, winograd, winograd_filters
-from convkit.ops import check, direct
-from convkit.ops.filters import PackedFilters
+from convkit.ops import check, direct, scratch
 from convkit.plan import winograd as plan
 
 RUN = {np.dtype(np.float32): winograd.run["float"], np.dtype(np.float64): winograd.run["double"]}
@@ -42,40 +41,37 @@ class Winograd:
     def grad_filters(self, conv, dy, x, dw, threads: int) -> None:
         walk = plan.plan(conv, "filters", self.small)
         x, dy = check.readable(x, threads), check.readable(dy, threads)
-        lines, columns = block = walk.chunk(x.itemsize)
-        size = winograd_filters.scratch_size(walk.points, lines * columns, walk.depth, walk.cols, x.itemsize)
-        scratch = check.empty((size,), x.dtype, self.name)
+        lines, columns, rows = block = walk.chunk(x.itemsize)
+        size = winograd_filters.scratch_size(walk.points, lines * columns, walk.depth, walk.cols, rows, x.itemsize, threads)
         depths = walk.dilation[0], walk.offset[0], walk.source[0], walk.target[0]
-        odd = GRAD[x.dtype](
-            *walk.across, walk.dilation[1:], walk.places, walk.forms, walk.kernel[1:], depths, block, conv.groups,
-            check.lifted(dy), check.lifted(x), check.lifted(dw), scratch, threads,
-        )  # fmt: skip
+        with scratch.borrow(self.name, x.dtype, size) as (room,):
+            odd = GRAD[x.dtype](
+                *walk.across, walk.dilation[1:], walk.places, walk.forms, walk.kernel[1:], depths, block, conv.groups,
+                check.lifted(dy), check.lifted(x), check.lifted(dw), room, threads,
+            )  # fmt: skip
         if odd:
             dw[...] = 0
             direct.grad_filters(conv, dy, x, dw, threads)
 
     def _run(self, conv, which: str, source, packed, b, target, relu: bool, threads: int) -> np.ndarray | None:
         """Which images came out not finite; None where the filters are not."""
-        walk = plan.plan(conv, which, self.small)
-        layout = walk.layout(source.itemsize)
-        panels = packed.of((self.name, which), (cpu.isa(), conv.groups), lambda: self._pack(walk, layout, packed, threads))
-        if not panels.size:
+        if not packed.finite:
             return None
+        walk = plan.plan(conv, which, self.small)
+        layout, taps = walk.layout(source.itemsize), walk.kernel[1:]
+        key, slot = (cpu.isa(), conv.groups), (self.name, which)
+        panels = packed.held(slot, key)
+        transient = layout.packed if panels is None and not packed.keeps else 0
+        packing = threads * winograd.pack_scratch(taps, source.itemsize) if panels is None else 0
         source, target = check.lifted(check.readable(source, threads)), check.lifted(target)
         odd = np.zeros(conv.batch, np.uint8)
-        scratch = check.empty((layout.scratch * threads,), source.dtype, self.name)
-        RUN[source.dtype](layout, source, panels, b, target, scratch, odd, relu, threads)
+        with scratch.borrow(self.name, source.dtype, layout.scratch * threads, transient, packing) as (room, now, aside):
+            if panels is None:
+                panels = packed.keep(slot, key, check.empty((layout.packed,), source.dtype, self.name)) if packed.keeps else now
+                w = check.lifted(packed.w)
+                winograd.pack(walk.forms, taps, walk.points, walk.transposed, w, conv.groups, panels, aside, threads)
+            RUN[source.dtype](layout, source, panels, b, target, room, odd, relu, threads)
         return odd
-
-    def _pack(self, walk: plan.Plan, layout, packed: PackedFilters, threads: int) -> np.ndarray:
-        """The filters at the points; empty where some are not finite."""
-        w, taps, groups = check.lifted(packed.w), walk.kernel[1:], walk.conv.groups
-        if not packed.finite:
-            return np.empty(0, w.dtype)
-        result = check.empty((layout.packed,), w.dtype, "pack_filters")
-        scratch = np.empty(threads * winograd.pack_scratch(taps, w.itemsize), w.dtype)
-        winograd.pack(walk.forms, taps, walk.points, walk.transposed, w, groups, result, scratch, threads)
-        return result
 
 
 WINOGRAD, WINOGRAD2 = Winograd("winograd", False), Winograd("winograd2", True)

@@ -105,15 +105,17 @@ class Plan:
         columns = -(-columns // pieces)
         return min(max(1, wanted // columns), lines), columns
 
-    def chunk(self, itemsize: int) -> tuple[int, int]:
-        """Lines and columns of tiles that the gradient of the filters sums at a time."""
+    def chunk(self, itemsize: int) -> tuple[int, int, int]:
+        """Of the gradient of the filters: lines and columns of tiles in a chunk, and outputs whose sums are made together."""
         lines, columns = len(self.across[0]) * self.target[0] * self.conv.batch, len(self.across[1])
-        sums = self.points * self.depth * self.cols * itemsize
+        line = self.points * self.depth * itemsize      # sums of one output
         fit = CACHE // (self.points * (self.depth + self.cols) * itemsize)
-        wanted = max(fit, 24) if sums <= CACHE else max(fit, FEWEST)
+        wanted = max(fit, 24) if line * self.cols <= CACHE else max(fit, FEWEST)
         pieces = -(-columns // wanted)
         columns = -(-columns // pieces)
-        return min(-(-wanted // columns), lines, 1024), columns
+        per_chunk = min(-(-wanted // columns), lines, 1024)
+        rows = self.cols if pieces > 1 or per_chunk < lines else min(self.cols, max(6, CACHE // line // 6 * 6))
+        return per_chunk, columns, rows
 
     def wanted(self, itemsize: int) -> int:
         """Tiles of a block: their points fit a cache, unless so few of them would make too little of each filter read."""

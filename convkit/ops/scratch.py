@@ -1,0 +1,50 @@
+"""Memory that a call needs besides its result: one buffer of bounded size, kept from call to call.
+
+Fresh pages cost more than most layers that would use them, so the last buffer stays. A call that finds it taken, or that needs
+more than `MOST`, allocates its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MOST = 1 << 26                                          # bytes kept
+LINE = 64                                               # bytes: arrays start on a cache line
+
+_lock = threading.Lock()
+_kept = np.empty(0, np.uint8)
+
+
+@contextmanager
+def borrow(op: str, dtype: np.dtype, *sizes: int) -> Iterator[list[np.ndarray]]:
+    """Arrays of `sizes` elements, until the end of the block; what they hold is undefined."""
+    global _kept
+    starts, total = [], 0
+    for size in sizes:
+        starts.append(total)
+        total += -(-size * dtype.itemsize // LINE) * LINE
+    mine = total <= MOST and _lock.acquire(blocking=False)
+    try:
+        buffer = _kept if mine else np.empty(0, np.uint8)
+        if len(buffer) < total + LINE:
+            try:
+                buffer = np.empty(total + LINE, np.uint8)
+            except MemoryError:
+                raise MemoryError(f"{op}: no room for {total} bytes of scratch") from None
+            if mine:
+                _kept = buffer
+        first = -buffer.__array_interface__["data"][0] % LINE
+        yield [
+            buffer[first + start : first + start + size * dtype.itemsize].view(dtype)
+            for start, size in zip(starts, sizes, strict=True)
+        ]
+    finally:
+        if mine:
+            _lock.release()
