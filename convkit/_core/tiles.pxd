@@ -10,3 +10,9 @@ cdef struct Tile:
 cdef inline bint has(Py_ssize_t form, Py_ssize_t place) noexcept nogil:
     """Whether a form uses the point at a place: CK_FOUR leaves out 3 and 4, CK_FIVE 4."""
     return form <= CK_SMALL or place == 5 or place < form - 1
+
+
+cdef inline Py_ssize_t odd_lines(Py_ssize_t elements, Py_ssize_t itemsize) noexcept nogil:
+    """At least `elements`, and an odd number of cache lines: neighbouring points then never meet in one set of a cache."""
+    cdef Py_ssize_t line = 64 // itemsize
+    return ((elements + line - 1) // line | 1) * line

@@ -6,7 +6,7 @@
 from cython.parallel cimport prange, threadid
 from convkit._core.cpu cimport (ck_finish, ck_flush_subnormals, ck_fold, ck_kernels, ck_mode, ck_patch, ck_write_mode,
                                 flushes, real, table)
-from convkit._core.tiles cimport Tile, has
+from convkit._core.tiles cimport Tile, has, odd_lines
 
 cdef enum:
     TILES = 128                                 # most tiles of a block, as in plan/winograd.py
@@ -22,7 +22,8 @@ cdef struct Work:                               # what all tasks of a pass share
     Py_ssize_t places_w, points
     Py_ssize_t slices, slice_step, slice_first, source_depth, target_depth, images
     Py_ssize_t lines, columns                   # of tiles in a block
-    Py_ssize_t line_blocks, column_blocks, batches, groups, depth, cols, vecs, panels, itemsize, v_row, m_row
+    Py_ssize_t line_blocks, column_blocks, batches, groups, depth, cols, vecs, panels, itemsize
+    Py_ssize_t v_row, m_row, v_step, m_step, u_step           # elements from one tile, one point to the next
     const char *source
     char *target
     Py_ssize_t source_stride[4]
@@ -38,8 +39,8 @@ cdef inline Py_ssize_t panel_start(const Work *work, Py_ssize_t panel) noexcept 
     return work.vecs * panel // work.panels
 
 
-cdef void transform(const Work *work, Py_ssize_t group, Py_ssize_t line, Py_ssize_t first, Py_ssize_t last, char *v,
-                    Py_ssize_t block) noexcept nogil:
+cdef void transform(const Work *work, Py_ssize_t group, Py_ssize_t line, Py_ssize_t first, Py_ssize_t last,
+                    char *v) noexcept nogil:
     """The points of a line of tiles, for every slice."""
     cdef ck_patch patch
     cdef const Tile *th = &work.across[0][line % work.tiles[0]]
@@ -60,13 +61,13 @@ cdef void transform(const Work *work, Py_ssize_t group, Py_ssize_t line, Py_ssiz
             patch.hi[0], patch.hi[1] = <int>th.hi, <int>tw.hi
             if <size_t>at >= <size_t>work.source_depth:
                 patch.lo[0] = patch.hi[0] = 0   # a slice of padding
-            work.k.wino_input(&patch, work.depth, v + (s * work.points * block + i - first) * work.v_row * work.itemsize,
-                              block * work.v_row)
+            work.k.wino_input(&patch, work.depth, v + (s * work.points * work.v_step + (i - first) * work.v_row) * work.itemsize,
+                              work.v_step)
 
 
 cdef void multiply(const Work *work, Py_ssize_t group, Py_ssize_t point, Py_ssize_t first_line, Py_ssize_t last_line,
-                   Py_ssize_t first, Py_ssize_t last, Py_ssize_t first_panel, Py_ssize_t last_panel, const char *v, char *m,
-                   Py_ssize_t block) noexcept nogil:
+                   Py_ssize_t first, Py_ssize_t last, Py_ssize_t first_panel, Py_ssize_t last_panel, const char *v,
+                   char *m) noexcept nogil:
     """One point: rows of the block's tiles times the panels."""
     cdef const void *rows[SLICES * TILES]
     cdef void *sums[TILES]
@@ -81,8 +82,8 @@ cdef void multiply(const Work *work, Py_ssize_t group, Py_ssize_t point, Py_ssiz
                 if has(work.across[1][i].form, point % work.places_w):
                     tile = (line - first_line) * (last - first) + i - first
                     for s in range(work.slices):
-                        rows[s * TILES + count] = v + ((s * work.points + point) * block + tile) * work.v_row * work.itemsize
-                    sums[count] = m + (point * block + tile) * work.m_row * work.itemsize
+                        rows[s * TILES + count] = v + ((s * work.points + point) * work.v_step + tile * work.v_row) * work.itemsize
+                    sums[count] = m + (point * work.m_step + tile * work.m_row) * work.itemsize
                     count += 1
     if not count:
         return
@@ -90,7 +91,7 @@ cdef void multiply(const Work *work, Py_ssize_t group, Py_ssize_t point, Py_ssiz
     skipped = panel_start(work, first_panel)
     for p in range(first_panel, last_panel):
         start, vecs = panel_start(work, p), panel_start(work, p + 1) - panel_start(work, p)
-        panel = work.filters + ((group * work.points + point) * work.vecs + start) * panel_depth * word
+        panel = work.filters + (group * work.points + point) * work.u_step * work.itemsize + start * panel_depth * word
         finish.cols = vecs * work.k.vector
         height = work.k.rows[vecs]
         tiles = (count + height - 1) // height
@@ -104,7 +105,7 @@ cdef void multiply(const Work *work, Py_ssize_t group, Py_ssize_t point, Py_ssiz
 
 
 cdef bint fold(const Work *work, Py_ssize_t group, Py_ssize_t line, Py_ssize_t first, Py_ssize_t last, Py_ssize_t channel,
-               Py_ssize_t channels, const char *m, Py_ssize_t block) noexcept nogil:
+               Py_ssize_t channels, const char *m) noexcept nogil:
     """A line of tiles of products -> the target. Returns whether something is not finite."""
     cdef ck_fold how
     cdef const Tile *th = &work.across[0][line % work.tiles[0]]
@@ -121,7 +122,7 @@ cdef bint fold(const Work *work, Py_ssize_t group, Py_ssize_t line, Py_ssize_t f
         tw = &work.across[1][i]
         how.form[0], how.form[1], how.count[0], how.count[1] = <int>th.form, <int>tw.form, <int>th.count, <int>tw.count
         how.keep[0], how.keep[1] = <int>th.keep, <int>tw.keep
-        work.k.wino_output(&how, m + (i - first) * work.m_row * work.itemsize, block * work.m_row, channels,
+        work.k.wino_output(&how, m + (i - first) * work.m_row * work.itemsize, work.m_step, channels,
                            origin + tw.target * work.target_stride[3], &odd)
     return odd
 
@@ -130,8 +131,7 @@ cdef void task(const Work *work, Py_ssize_t number, char *scratch) noexcept nogi
     cdef Py_ssize_t blocks = work.line_blocks * work.column_blocks, all_lines, line, first_line, last_line, first, last, point
     cdef Py_ssize_t group = number // (blocks * work.batches), batch = number // blocks % work.batches, start, stop, offset
     cdef Py_ssize_t first_panel = work.panels * batch // work.batches, last_panel = work.panels * (batch + 1) // work.batches
-    cdef Py_ssize_t block = work.lines * work.columns
-    cdef char *m = scratch + work.slices * work.points * block * work.v_row * work.itemsize
+    cdef char *m = scratch + work.slices * work.points * work.v_step * work.itemsize
     cdef ck_mode mode = ck_flush_subnormals(work.flush)
     all_lines = work.images * work.target_depth * work.tiles[0]
     first_line = number % blocks // work.column_blocks * work.lines
@@ -142,12 +142,12 @@ cdef void task(const Work *work, Py_ssize_t number, char *scratch) noexcept nogi
     stop = min(work.cols, panel_start(work, last_panel) * work.k.vector)
     for line in range(first_line, last_line):
         offset = (line - first_line) * (last - first) * work.v_row * work.itemsize
-        transform(work, group, line, first, last, scratch + offset, block)
+        transform(work, group, line, first, last, scratch + offset)
     for point in range(work.points):
-        multiply(work, group, point, first_line, last_line, first, last, first_panel, last_panel, scratch, m, block)
+        multiply(work, group, point, first_line, last_line, first, last, first_panel, last_panel, scratch, m)
     for line in range(first_line, last_line):
         offset = (line - first_line) * (last - first) * work.m_row * work.itemsize
-        if fold(work, group, line, first, last, start, stop - start, m + offset, block):
+        if fold(work, group, line, first, last, start, stop - start, m + offset):
             work.odd[line // (work.target_depth * work.tiles[0])] = 1
     ck_write_mode(mode)
 
@@ -178,7 +178,9 @@ cdef class Layout:
         work.panels = (work.vecs + work.k.vecs - 1) // work.k.vecs
         work.v_row = (depth + work.k.vector - 1) // work.k.vector * work.k.vector + LINE // itemsize
         work.m_row = work.vecs * work.k.vector + LINE // itemsize
-        self.packed = groups * work.points * work.slices * depth * work.vecs * work.k.vector
+        work.v_step, work.m_step = (odd_lines(work.lines * work.columns * row, itemsize) for row in (work.v_row, work.m_row))
+        work.u_step = odd_lines(work.slices * depth * work.vecs * work.k.vector, itemsize)
+        self.packed = groups * work.points * work.u_step
         self.kept = across_h.base, across_w.base
 
     def batches(self, int threads):
@@ -190,7 +192,7 @@ cdef class Layout:
     def scratch(self):
         """Elements a thread needs."""
         cdef const Work *work = &self.work
-        return work.points * work.lines * work.columns * (work.slices * work.v_row + work.m_row) + LINE
+        return work.points * (work.slices * work.v_step + work.m_step) + LINE
 
     @property
     def tasks(self):
@@ -236,6 +238,7 @@ cdef void pack_chunk(const Packing *work, Py_ssize_t group, Py_ssize_t panel, Py
     cdef Py_ssize_t start = work.vecs * panel // work.panels, vecs = work.vecs * (panel + 1) // work.panels - start
     cdef Py_ssize_t depth = min(work.depth - first, <Py_ssize_t>CHUNK), width = vecs * work.k.vector, h, w, d, tap
     cdef Py_ssize_t cols = min(work.cols - start * work.k.vector, width), each = depth * width
+    cdef Py_ssize_t step = odd_lines(work.slices * work.depth * work.vecs * work.k.vector, work.itemsize)
     cdef const char *origin = work.w + group * work.group
     cdef ck_mode mode = ck_flush_subnormals(work.flush)
     origin += (first * work.depth_step + start * work.k.vector * work.col_step) * work.itemsize
@@ -247,9 +250,8 @@ cdef void pack_chunk(const Packing *work, Py_ssize_t group, Py_ssize_t panel, Py
         work.k.pack_panel(depth, cols, vecs, origin + d * work.tap[0] + h * work.tap[1] + w * work.tap[2], work.depth_step,
                           work.col_step, scratch + tap * each * work.itemsize)
     work.k.wino_filter(work.form, work.taps, scratch, each, each,
-                       work.packed + (((group * work.points * work.vecs + start) * work.slices * work.depth * work.k.vector)
-                                      + (slice * work.depth + first) * width) * work.itemsize,
-                       work.vecs * work.slices * work.depth * work.k.vector)
+                       work.packed + (group * work.points * step + start * work.slices * work.depth * work.k.vector
+                                      + (slice * work.depth + first) * width) * work.itemsize, step)
     ck_write_mode(mode)
 
 

@@ -8,7 +8,7 @@ from libc.string cimport memset
 
 from convkit._core.cpu cimport (ck_flush_subnormals, ck_fold, ck_kernels, ck_lines, ck_mode, ck_patch, ck_write_mode, flushes,
                                 real, table)
-from convkit._core.tiles cimport Tile, has
+from convkit._core.tiles cimport Tile, has, odd_lines
 
 cdef enum:
     TILES = 1024                                # most lines of tiles in a chunk, as in plan/winograd.py
@@ -22,7 +22,7 @@ cdef struct Work:
     Py_ssize_t step[2]
     Py_ssize_t places_w, points, slice_step, slice_first, source_depth, target_depth, images
     Py_ssize_t lines, columns, line_blocks, column_blocks     # of tiles in a chunk
-    Py_ssize_t depth, outputs, x_row, dy_row, itemsize
+    Py_ssize_t depth, outputs, x_row, dy_row, x_step, dy_step, itemsize     # steps from one point to the next
     const char *x
     const char *dy
     Py_ssize_t x_stride[4]
@@ -44,7 +44,7 @@ cdef void transform(const Work *work, const Chunk *c, Py_ssize_t line) noexcept 
     cdef const Tile *th = &work.across[0][line % work.tiles[0]]
     cdef const Tile *tw
     cdef Py_ssize_t d = line // work.tiles[0] % work.target_depth, n = line // (work.tiles[0] * work.target_depth), i, tile
-    cdef Py_ssize_t at = d + work.slice_first + c.slice * work.slice_step, block = work.lines * work.columns
+    cdef Py_ssize_t at = d + work.slice_first + c.slice * work.slice_step
     cdef const char *x_line = (work.x + n * work.x_stride[0] + at * work.x_stride[1] + th.source * work.x_stride[2]
                                + c.group * work.depth * work.itemsize)
     cdef const char *dy_line = (work.dy + n * work.dy_stride[0] + d * work.dy_stride[1] + th.target * work.dy_stride[2]
@@ -63,8 +63,8 @@ cdef void transform(const Work *work, const Chunk *c, Py_ssize_t line) noexcept 
         dy.form[0], dy.form[1], dy.taps[0], dy.taps[1] = <int>th.form, <int>tw.form, <int>th.count, <int>tw.count
         dy.lo[0] = dy.lo[1] = 0
         dy.hi[0], dy.hi[1] = <int>th.keep, <int>tw.keep
-        work.k.wino_input(&x, work.depth, work.x_points + tile * work.x_row * work.itemsize, block * work.x_row)
-        work.k.wino_taps(&dy, work.outputs, work.dy_points + tile * work.dy_row * work.itemsize, block * work.dy_row)
+        work.k.wino_input(&x, work.depth, work.x_points + tile * work.x_row * work.itemsize, work.x_step)
+        work.k.wino_taps(&dy, work.outputs, work.dy_points + tile * work.dy_row * work.itemsize, work.dy_step)
     ck_write_mode(mode)
 
 
@@ -74,16 +74,16 @@ cdef void multiply(const Work *work, const Chunk *c, Py_ssize_t point, Py_ssize_
     cdef const void *x_lines[TILES]
     cdef const void *dy_lines[TILES]
     cdef ck_lines x, dy
-    cdef Py_ssize_t lines = 0, pixels = 0, line, i, at, block = work.lines * work.columns, width = work.k.vecs * work.k.vector
+    cdef Py_ssize_t lines = 0, pixels = 0, line, i, tile, width = work.k.vecs * work.k.vector
     cdef Py_ssize_t start, cols, row, height, x_step = work.x_row - PAD
     cdef ck_mode mode = ck_flush_subnormals(work.flush)
     while c.first + pixels < c.last and has(work.across[1][c.first + pixels].form, point % work.places_w):
         pixels += 1                             # longer forms come first
     for line in range(c.first_line, c.last_line):
         if has(work.across[0][line % work.tiles[0]].form, point // work.places_w):
-            at = point * block + (line - c.first_line) * (c.last - c.first)
-            x_lines[lines] = work.x_points + at * work.x_row * work.itemsize
-            dy_lines[lines] = work.dy_points + at * work.dy_row * work.itemsize
+            tile = (line - c.first_line) * (c.last - c.first)
+            x_lines[lines] = work.x_points + (point * work.x_step + tile * work.x_row) * work.itemsize
+            dy_lines[lines] = work.dy_points + (point * work.dy_step + tile * work.dy_row) * work.itemsize
             lines += 1
     if lines and pixels == c.last - c.first and lines == c.last_line - c.first_line:
         lines, pixels = 1, pixels * lines       # one long run
@@ -163,10 +163,11 @@ def grad(const Py_ssize_t[:, ::1] across_h, const Py_ssize_t[:, ::1] across_w, s
     work.x_row, work.dy_row = row_size(work.depth, work.k.vector), row_size(work.outputs, work.k.vector)
     work.sum_row = (work.x_row - PAD) * work.itemsize
     row, col = dw.strides[2] // <Py_ssize_t>sizeof(real), dw.strides[3] // <Py_ssize_t>sizeof(real)
-    tiles = work.points * work.lines * work.columns
+    tiles = work.lines * work.columns
+    work.x_step, work.dy_step = odd_lines(tiles * work.x_row, sizeof(real)), odd_lines(tiles * work.dy_row, sizeof(real))
     work.x_points = <char *>&scratch[0]
-    work.dy_points = work.x_points + tiles * work.x_row * work.itemsize
-    work.sums = work.dy_points + tiles * work.dy_row * work.itemsize
+    work.dy_points = work.x_points + work.points * work.x_step * work.itemsize
+    work.sums = work.dy_points + work.points * work.dy_step * work.itemsize
     each = work.points * work.sum_rows * work.sum_row
     pieces = max(<Py_ssize_t>1, work.outputs // work.k.rows[work.k.vecs] // 4)       # of the outputs of a point, in a task
     rows = (work.outputs + pieces - 1) // pieces
@@ -208,4 +209,5 @@ def scratch_size(Py_ssize_t points, Py_ssize_t tiles, Py_ssize_t depth, Py_ssize
     """Elements of `scratch`, for chunks of so many tiles."""
     cdef Py_ssize_t vector = table(itemsize).vector
     cdef Py_ssize_t x_row = row_size(depth, vector), dy_row = row_size(outputs, vector)
-    return points * (tiles * (x_row + dy_row) + (1 if sum_rows == outputs else threads) * sum_rows * (x_row - PAD))
+    return points * (odd_lines(tiles * x_row, itemsize) + odd_lines(tiles * dy_row, itemsize) + (1 if sum_rows == outputs else threads) * sum_rows
+                     * (x_row - PAD))
