@@ -99,7 +99,7 @@ def module(name):
     return Extension(
         f"convkit._core.{name}",
         sources=sources,
-        depends=[*HEADERS, "convkit/_core/border.pxd", "convkit/_core/cpu.pxd"],
+        depends=[*HEADERS, "convkit/_core/border.pxd", "convkit/_core/cpu.pxd", "convkit/_core/view.pxd"],
         include_dirs=["csrc"],
         extra_compile_args=["-O3", *HIDDEN, *CYTHON_WARNINGS],
     )
