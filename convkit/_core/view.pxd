@@ -10,7 +10,7 @@ cdef struct View:                               # a channels-last array (N, ...,
 
 
 cdef inline int lift(View *v, object array, bint writable) except -1:
-    """Opens an array of 2 to 5 axes; `drop` closes it."""
+    """Opens an array of 1 to 5 axes; `drop` closes it."""
     cdef int missing, i
     v.open, v.data = False, NULL
     if array is None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convkit._core.call import Calls
 from convkit.ops import check
 from convkit.plan import geometry
 
@@ -25,6 +26,7 @@ class PackedFilters:
         self.w, self.groups = w, groups
         self.rank = w.ndim - 2
         self._packs: dict[tuple, tuple[object, np.ndarray]] = {}
+        self.calls = Calls()
 
     @property
     def shape(self) -> tuple[int, ...]:
