@@ -65,14 +65,14 @@ cdef class Call:
     cdef object dtype, run
     cdef int axes
     cdef Py_ssize_t shape[5]
-    cdef Py_ssize_t outputs
+    cdef Py_ssize_t outputs, itemsize
     cdef const ck_kernels *kernels
     cdef bint flushes
 
 
 cdef bint fits(Call call, object x, object b, tuple how):
     return (plain(x, call.dtype, call.axes, call.shape) and (b is None or plain(b, call.dtype, 1, &call.outputs))
-            and same(call.how, how) and call.kernels == table(call.dtype.itemsize) and call.flushes == flushes())
+            and same(call.how, how) and call.kernels == table(call.itemsize) and call.flushes == flushes())
 
 
 cdef class Calls:
@@ -102,7 +102,8 @@ cdef class Calls:
         if not constant(how) or x.ndim > 5:
             return
         call.how, call.dtype, call.run, call.axes, call.outputs = how, x.dtype, run, x.ndim, outputs
-        call.kernels, call.flushes = table(x.dtype.itemsize), flushes()
+        call.itemsize, call.flushes = x.dtype.itemsize, flushes()
+        call.kernels = table(call.itemsize)
         for i in range(call.axes):
             call.shape[i] = x.shape[i]
         if fits(call, x, b, how):               # calls for another instruction set would keep its packed filters alive
