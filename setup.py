@@ -32,7 +32,16 @@ if X86:
 if ARM:
     ISAS |= {"neon": []}
 
-MODULES = ["cpu", "direct", "filters", "layout", "pool", "winograd", "winograd_filters"]
+MODULES = [
+    "call",
+    "cpu",
+    "direct",
+    "filters",
+    "layout",
+    "pool",
+    "winograd",
+    "winograd_filters",
+]
 
 # Compiler and linker flags of OpenMP, by platform.
 OPENMP = {"darwin": (["-Xpreprocessor", "-fopenmp"], ["-lomp"]), "win32": (["-openmp"], [])}
@@ -46,6 +55,7 @@ HIDDEN = [] if WINDOWS else ["-fvisibility=hidden", "-fPIC"]
 if not (WINDOWS or switch("CONVKIT_DEBUG", "0")):
     HIDDEN += ["-g0"]  # Python's own flags say -g: the debug information would be two thirds of the wheel
 HEADERS = sorted(str(path) for path in Path("csrc").rglob("*.h"))
+DECLARATIONS = sorted(str(path) for path in Path("convkit/_core").glob("*.pxd"))
 
 
 def kernel_library(isa, bits):
@@ -99,7 +109,7 @@ def module(name):
     return Extension(
         f"convkit._core.{name}",
         sources=sources,
-        depends=[*HEADERS, "convkit/_core/border.pxd", "convkit/_core/cpu.pxd", "convkit/_core/tiles.pxd"],
+        depends=[*HEADERS, *DECLARATIONS],
         include_dirs=["csrc"],
         extra_compile_args=["-O3", *HIDDEN, *CYTHON_WARNINGS],
     )

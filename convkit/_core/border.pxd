@@ -7,7 +7,7 @@ cdef inline Py_ssize_t clip(Py_ssize_t value, Py_ssize_t lo, Py_ssize_t hi) noex
 
 
 cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
-    return a // b + (a % b > 0)                 # b > 0; C division rounds towards zero
+    return a if b == 1 else a // b + (a % b > 0)        # b > 0; C division rounds towards zero, and is slow
 
 
 cdef inline const char *patch(const char *line, Py_ssize_t width, Py_ssize_t w, Py_ssize_t span, Py_ssize_t pixel,

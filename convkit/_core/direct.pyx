@@ -7,6 +7,7 @@ from cython.parallel cimport prange, threadid
 from convkit._core.border cimport ceil_div, clip, patch
 from convkit._core.cpu cimport (ck_finish, ck_flush_subnormals, ck_kernels, ck_mode, ck_write_mode, flushes, real,
                                   table)
+from convkit._core.view cimport View, drop, lift
 
 cdef enum:
     BLOCK = 48                                  # most target pixels of a task, as in plan/conv.py
@@ -243,3 +244,31 @@ cdef void task(const Work *work, Py_ssize_t number, Py_ssize_t patches) noexcept
                      work.filters + place * work.depth * work.k.vector * work.itemsize, channel * work.itemsize, &finish)
         tap += count
     ck_write_mode(mode)
+
+
+def run_small(Schedule schedule, source, filters, bias, target, bint relu):
+    """`run` in one thread, on arrays that are known to fit: what a call costs counts more than its work."""
+    cdef Work work = schedule.work
+    cdef View x, y, f, b
+    cdef Py_ssize_t i, t, tasks = schedule.phases * work.groups * work.batches * work.blocks
+    x.open = y.open = f.open = b.open = False
+    try:
+        lift(&x, source, False)
+        lift(&y, target, True)
+        lift(&f, filters, False)
+        lift(&b, bias, False)
+        work.relu, work.flush = relu, flushes()
+        work.filters, work.bias = f.data, b.data
+        work.source.origin, work.target.origin = x.data, y.data
+        work.source.stride[0], work.target.stride[0] = x.stride[0], y.stride[0]
+        for i in range(3):
+            work.source.size[i] = x.shape[i + 1]
+            work.source.stride[i + 1], work.target.stride[i + 1] = x.stride[i + 1], y.stride[i + 1]
+        with nogil:
+            for t in range(tasks):
+                task(&work, t, 0)
+    finally:
+        drop(&x)
+        drop(&y)
+        drop(&f)
+        drop(&b)

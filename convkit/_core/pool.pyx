@@ -8,26 +8,27 @@ from cython.parallel cimport prange
 from libc.stdint cimport int64_t
 
 from convkit._core.cpu cimport CK_INT, CK_INT8, CK_INT16, CK_POOL_TAPS, CK_REAL, ck_element, ck_kernels, ck_taps, real, table
+from convkit._core.view cimport View, drop, lift
 
 cdef enum:
     PHASES = 8                                  # largest stride whose backward pass goes along the row once
     STREAM = 8 << 20                            # bytes of a target that is written past the caches
-    WIDE = 512                                  # channels of pixels that SUM reads four at a time, each from end to end
+    WIDE = 512                                  # channels of pixels that SUM reads eight at a time, each from end to end
     CHUNK = 256                                 # channels that MAX_FLAT takes at a time
 
-cpdef enum Op:
+cpdef enum:                                     # what a walk does
     MAX                                         # the maxima, or the label in its window of each
     MAX_FLAT                                    # the maxima and their flat spatial indices
     SUM                                         # the sum over each window, divided by its count
     SHARE                                       # each output divided by the count of its window
     COVER                                       # backward: the sum over the windows that cover a pixel, or that chose it
 
-cpdef enum Count:                               # what an average divides by
+cpdef enum:                                     # what an average divides by
     ONE
     INSIDE                                      # taps inside the input
     PADDED                                      # taps inside the input or its padding
 
-cdef struct Axis:                               # the columns of `axes`, see plan/pool.py
+cdef struct Axis:                               # as plan/geometry.py has it
     Py_ssize_t size, kernel, stride, dilation, lo, hi, out
 
 
@@ -39,8 +40,7 @@ cdef struct Span:                               # taps of one target position al
 
 cdef struct Walk:                               # what all tasks share; strides in elements, of n, d, h, w
     const ck_kernels *k
-    Op op
-    Count count
+    int op, count
     ck_element element
     int flipped
     bint merges                                 # a run is one long pixel
@@ -57,7 +57,7 @@ cdef struct Walk:                               # what all tasks share; strides 
     int64_t *flat
 
 
-cdef inline Span window(const Axis *a, Py_ssize_t o, Count count) noexcept nogil:
+cdef inline Span window(const Axis *a, Py_ssize_t o, int count) noexcept nogil:
     """What output `o` reads of the input."""
     cdef Span s
     cdef Py_ssize_t start = o * a.stride - a.lo, stop = a.kernel
@@ -70,7 +70,7 @@ cdef inline Span window(const Axis *a, Py_ssize_t o, Count count) noexcept nogil
     return s
 
 
-cdef inline Span cover(const Axis *a, Py_ssize_t i, Count count) noexcept nogil:
+cdef inline Span cover(const Axis *a, Py_ssize_t i, int count) noexcept nogil:
     """Which outputs read input `i`; their windows have no dilation. With a count there is at most one."""
     cdef Span s
     cdef Py_ssize_t place = i + a.lo
@@ -83,7 +83,7 @@ cdef inline Span cover(const Axis *a, Py_ssize_t i, Count count) noexcept nogil:
     return s
 
 
-cdef inline (Py_ssize_t, Py_ssize_t) alike(const Axis *a, bint backward, Count count) noexcept nogil:
+cdef inline (Py_ssize_t, Py_ssize_t) alike(const Axis *a, bint backward, int count) noexcept nogil:
     """Target positions lo <= i < hi that read all their taps, so that i and its next in phase have neighbouring taps."""
     cdef Py_ssize_t room = a.size - 1 - (a.kernel - 1) * a.dilation + a.lo
     cdef Py_ssize_t lo = (a.lo - 1) // a.stride + 1 if a.lo else 0          # windows wholly inside the input
@@ -173,7 +173,7 @@ cdef void reduce(const Walk *w, const Run *run, const Span *spans) noexcept nogi
     cdef Py_ssize_t limit = CK_POOL_TAPS - 1 if w.op == MAX_FLAT else CK_POOL_TAPS
     cdef Py_ssize_t total = length(spans), start = 0
     if w.op == SUM and run.channels >= WIDE:
-        limit = 4
+        limit = 8
     taps.resume, taps.stream = 0, w.stream
     while start == 0 or start < total:
         taps.count = min(limit, total - start)
@@ -259,37 +259,62 @@ cdef void pool_row(const Walk *w, Py_ssize_t task) noexcept nogil:
         pool_run(w, base, spans, i, 1)
 
 
-def walk(Op op, Count count, const Py_ssize_t[:, ::1] axes, Py_ssize_t piece, Py_ssize_t panel, Py_UCS4 kind,
-         size_t itemsize, const unsigned char[:, :, :, :, :] source, unsigned char[:, :, :, :, :] target,
-         unsigned char[:, :, :, :, :] labels, int64_t[:, :, :, :, ::1] flat, int threads):
-    """One pass from source to target, 5-D channels last and given as bytes; see `Op`. kind and itemsize are those of the dtype.
+cdef class Windows:
+    """The three axes (d, h, w) of a pooling, each as in `Axis`."""
+    cdef Axis axis[3]
 
-    labels (contiguous) is written by MAX, when target may be None, and read by COVER, whose source is then contiguous too.
-    flat (contiguous) is written by MAX_FLAT. piece and panel are the pixels of a row and the channels that a task takes.
+    def __init__(self, axes):
+        cdef int i
+        for i in range(3):
+            size, kernel, stride, dilation, lo, hi, out = axes[i]
+            self.axis[i] = Axis(size, kernel, stride, dilation, lo, hi, out)
+
+
+def walk(int op, int count, Windows windows, Py_ssize_t piece, Py_ssize_t panel, str kind, source, target, labels, flat,
+         int threads):
+    """One pass from source to target, channels last; `op` says which. kind is that of their dtype.
+
+    labels (contiguous bytes) is written by MAX, when target may be None, and read by COVER, whose source is then contiguous
+    too. flat (contiguous, int64) is written by MAX_FLAT. piece and panel are the pixels of a row and the channels that a task
+    takes.
     """
+    cdef View x, y, byte, place
+    x.open = y.open = byte.open = place.open = False
+    try:
+        lift(&x, source, False)
+        lift(&y, target, True)
+        lift(&byte, labels, op == MAX)
+        lift(&place, flat, True)
+        run(op, count, windows, piece, panel, kind, &x, &y, &byte, &place, threads)
+    finally:
+        drop(&x)
+        drop(&y)
+        drop(&byte)
+        drop(&place)
+
+
+cdef void run(int op, int count, Windows windows, Py_ssize_t piece, Py_ssize_t panel, str kind, const View *x, const View *y,
+              const View *labels, const View *flat, int threads):
     cdef Walk w
-    cdef unsigned char[:, :, :, :, :] shape = target if target is not None else labels
-    cdef Py_ssize_t unit = itemsize if target is not None else 1
-    cdef Py_ssize_t task, tasks, i
-    w.k = table(8 if itemsize == 8 else 4)
-    w.op, w.count, w.itemsize = op, count, itemsize
-    w.element = CK_REAL if kind == "f" else CK_INT8 if itemsize == 1 else CK_INT16 if itemsize == 2 else CK_INT
+    cdef const View *shape = y if y.data != NULL else labels
+    cdef Py_ssize_t unit = shape.buffer.itemsize, task, tasks, i
+    w.itemsize = x.buffer.itemsize
+    w.k = table(8 if w.itemsize == 8 else 4)
+    w.op, w.count = op, count
+    w.element = CK_REAL if kind == "f" else CK_INT8 if w.itemsize == 1 else CK_INT16 if w.itemsize == 2 else CK_INT
     w.flipped = kind == "u" or kind == "b"
-    w.channels, w.panel, w.piece = shape.shape[4] // unit, panel, piece
+    w.channels, w.panel, w.piece = shape.shape[4], panel, piece
     w.panels, w.pieces = (w.channels - 1) // panel + 1, (shape.shape[3] - 1) // piece + 1
     for i in range(3):
-        w.axis[i] = Axis(axes[i, 0], axes[i, 1], axes[i, 2], axes[i, 3], axes[i, 4], axes[i, 5], axes[i, 6])
+        w.axis[i] = windows.axis[i]
         w.extent[i] = shape.shape[i + 1]
     for i in range(4):
-        w.source_stride[i] = source.strides[i] // <Py_ssize_t>itemsize
-        w.target_stride[i] = shape.strides[i] // unit
-    w.source = <const char *>&source[0, 0, 0, 0, 0] if source.shape[1] and source.shape[2] and source.shape[3] else NULL
-    w.target = <char *>&target[0, 0, 0, 0, 0] if target is not None else NULL
-    w.labels = &labels[0, 0, 0, 0, 0] if labels is not None else NULL
-    w.labelled = labels is not None
+        w.source_stride[i], w.target_stride[i] = x.stride[i] // w.itemsize, shape.stride[i] // unit
+    w.source, w.target = x.data, y.data
+    w.labels, w.flat = <unsigned char *>labels.data, <int64_t *>flat.data
+    w.labelled = labels.data != NULL
     # A search for labels has just filled the caches with x; without one, ordinary stores are faster.
-    w.stream = op == COVER and w.labelled and target.shape[0] * target.strides[0] >= STREAM
-    w.flat = &flat[0, 0, 0, 0, 0] if flat is not None else NULL
+    w.stream = op == COVER and w.labelled and y.shape[0] * y.stride[0] >= STREAM
     w.merges = (op != MAX_FLAT and (op == SHARE or w.axis[2].stride == 1) and w.panels == 1
                 and w.source_stride[3] == w.channels and w.target_stride[3] == w.channels)
     tasks = shape.shape[0] * w.extent[0] * w.extent[1] * w.pieces * w.panels

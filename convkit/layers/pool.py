@@ -10,6 +10,7 @@ import numpy as np
 from convkit import ops
 from convkit.layers.base import Backward, Layer, Shape
 from convkit.layers.conv import frozen, plain
+from convkit.ops.pooling import max_pool_in_training
 from convkit.plan.geometry import sizes
 
 __all__ = ["AvgPool1D", "AvgPool2D", "AvgPool3D", "MaxPool1D", "MaxPool2D", "MaxPool3D"]
@@ -18,7 +19,6 @@ __all__ = ["AvgPool1D", "AvgPool2D", "AvgPool3D", "MaxPool1D", "MaxPool2D", "Max
 class _Pool(Layer):
     rank = 0
     _op: Callable
-    _grad: Callable
 
     def __init__(self, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool) -> None:
         super().__init__()
@@ -80,12 +80,14 @@ class _MaxPool(_Pool):
         self.how["dilation"] = sizes(dilation, self.rank, type(self).__name__, "dilation")
 
     def _forward(self, x: np.ndarray, training: bool) -> tuple[np.ndarray, Backward | None]:
-        y = type(self)._op(x, self.kernel_size, **self.how)
+        if not training:
+            return type(self)._op(x, self.kernel_size, **self.how), None
+        y, spread = max_pool_in_training(f"max_pool{self.rank}d", self.rank, x, self.kernel_size, **self.how)
 
         def backward(dy: np.ndarray, needs_input: bool) -> np.ndarray:
-            return type(self)._grad(dy, x, self.kernel_size, **self.how)
+            return spread(dy)
 
-        return y, backward if training else None
+        return y, backward
 
 
 class _AvgPool(_Pool):
@@ -114,6 +116,8 @@ class _AvgPool(_Pool):
     (13, 13, 8)
     """
 
+    _grad: Callable
+
     def __init__(
         self,
         kernel_size: Any = 2,
@@ -139,17 +143,17 @@ class _AvgPool(_Pool):
 
 class MaxPool1D(_MaxPool):
     __doc__ = _MaxPool.__doc__.replace("of any rank", "of sequences (N, L, C)")
-    rank, _op, _grad = 1, ops.max_pool1d, ops.max_pool1d_grad
+    rank, _op = 1, ops.max_pool1d
 
 
 class MaxPool2D(_MaxPool):
     __doc__ = _MaxPool.__doc__.replace("of any rank", "of images (N, H, W, C)")
-    rank, _op, _grad = 2, ops.max_pool2d, ops.max_pool2d_grad
+    rank, _op = 2, ops.max_pool2d
 
 
 class MaxPool3D(_MaxPool):
     __doc__ = _MaxPool.__doc__.replace("of any rank", "of volumes (N, D, H, W, C)")
-    rank, _op, _grad = 3, ops.max_pool3d, ops.max_pool3d_grad
+    rank, _op = 3, ops.max_pool3d
 
 
 class AvgPool1D(_AvgPool):

@@ -50,8 +50,6 @@ def choice(value, allowed, op: str, name: str):
 
 def array(value, op: str, name: str, dtypes=FLOATS) -> np.ndarray:
     """`value` as a plain, native, aligned array of one of `dtypes`; no number is changed on the way."""
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{op}: {name} is a masked array; masked arrays are not supported; use .filled()")
     x = value if type(value) is np.ndarray else as_array(value, op, name)
     if x.dtype in dtypes and x.flags.aligned:           # a byte-swapped dtype is not `in`
         return x
@@ -62,6 +60,8 @@ def array(value, op: str, name: str, dtypes=FLOATS) -> np.ndarray:
 
 
 def as_array(value, op: str, name: str) -> np.ndarray:
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{op}: {name} is a masked array; masked arrays are not supported; use .filled()")
     try:
         x = np.asarray(value)
     except ValueError as error:                         # ragged nesting
@@ -176,7 +176,7 @@ def output(out, shape, dtype, first: bool, inputs, op: str) -> np.ndarray | None
         raise ValueError(f"{op}: out must have shape {expected}, got {out.shape}")
     if not out.flags.writeable:
         raise ValueError(f"{op}: out is read-only")
-    if out.size > 1 and overlaps_itself(out):
+    if out.size > 1 and not out.flags.c_contiguous and overlaps_itself(out):
         raise ValueError(f"{op}: out overlaps itself (strides {out.strides})")
     y = images(out.view(np.ndarray), rank, first, op, "out")
     direct = out.flags.aligned and (y.shape[-1] <= 1 or y.strides[-1] == y.itemsize)

@@ -66,3 +66,13 @@ def grad_bias(dy, threads: int):
         partial = np.zeros((filters.bias_chunks(int(np.prod(dy.shape[:3])), dy.shape[3]), dy.shape[4]), dy.dtype)
         filters.sum_bias(dy, partial, db, threads)
     return db
+
+
+def small(conv: plan.Conv, packed: PackedFilters, relu: bool):
+    """run(x, b, y): the forward pass of small contiguous arrays, as cheap as it can be called; the bits of `forward`."""
+    walk, dtype = conv.output_pass, packed.w.dtype
+    schedule = walk.schedule(False, dtype.itemsize)
+    key = cpu.isa(), walk.order_key, walk.conv.groups
+    panels = packed.of(("direct", walk.transposed), key, lambda: pack(walk, schedule, packed.w, 1))
+    run = direct.run_small
+    return lambda x, b, y: run(schedule, x, panels, b, y, relu)

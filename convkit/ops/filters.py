@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convkit._core.call import Calls
 from convkit.ops import check
 from convkit.plan import geometry
 
@@ -26,6 +27,7 @@ class PackedFilters:
         self.w, self.groups, self.keeps = w, groups, keeps          # keeps: it lives longer than a call
         self.rank = w.ndim - 2
         self._packs: dict[tuple, tuple[object, np.ndarray]] = {}
+        self.calls = Calls()
 
     @property
     def shape(self) -> tuple[int, ...]:

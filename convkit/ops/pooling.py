@@ -8,7 +8,6 @@ import numpy as np
 
 from convkit._core import cpu
 from convkit._core import pool as core
-from convkit._core.pool import Count, Op
 from convkit.ops import check
 from convkit.plan import geometry
 from convkit.plan import pool as plan
@@ -38,16 +37,11 @@ def _workers(threads, pool: plan.Pool, op: str) -> int:
     return count if pool.reads > SERIAL_READS else 1
 
 
-def _walk(op, pool: plan.Pool, source, target, threads: int, *, count=Count.ONE, labels=None, flat=None) -> None:
+def _walk(op: int, pool: plan.Pool, source, target, threads: int, *, count: int = core.ONE, labels=None, flat=None) -> None:
     """One pass of the core over checked arrays, channels last in the caller's rank."""
-    piece, panel = pool.backward_tasks if op == Op.COVER else pool.forward_tasks
-    source = check.readable(check.lifted(source))
-    target, labels = (None if a is None else check.lifted(a).view(np.uint8) for a in (target, labels))
-    flat = None if flat is None else check.lifted(flat)
-    dtype = source.dtype
-    core.walk(
-        op, count, pool.axes, piece, panel, dtype.kind, dtype.itemsize, source.view(np.uint8), target, labels, flat, threads,
-    )  # fmt: skip
+    piece, panel = pool.backward_tasks if op == core.COVER else pool.forward_tasks
+    kind = source.dtype.kind
+    core.walk(op, count, pool.core, piece, panel, kind, check.readable(source), target, labels, flat, threads)
 
 
 def _result(out, shape, x, first: bool, op: str):
@@ -75,7 +69,7 @@ def max_pool(op, rank, x, kernel_size, stride, padding, dilation, ceil_mode, ret
     y = _result(out, pool.out_shape, x, first, op)
     flat = check.empty(pool.out_shape, np.int64, op) if with_indices else None
     if y.size:
-        _walk(Op.MAX_FLAT if with_indices else Op.MAX, pool, x, y, threads, flat=flat)
+        _walk(core.MAX_FLAT if with_indices else core.MAX, pool, x, y, threads, flat=flat)
     y = _returned(y, out, first)
     return (y, _returned(flat, None, first)) if with_indices else y
 
@@ -87,17 +81,46 @@ def max_pool_grad(op, rank, dy, x, kernel_size, stride, padding, dilation, ceil_
     dy = _gradient(op, rank, dy, pool, first)
     check.same_dtype(op, dy=dy, x=x)
     threads = _workers(threads, pool, op)
-    dx = check.empty(pool.x_shape, x.dtype, op, zeros=not pool.labelled)
-    if dx.size and pool.labelled:
+    if pool.labelled:
         labels = np.empty(pool.out_shape, np.uint8)
-        _walk(Op.MAX, pool, x, None, threads, labels=labels)
-        _walk(Op.COVER, pool, np.ascontiguousarray(dy), dx, threads, labels=labels)
-    elif dx.size:
+        if x.size:
+            _walk(core.MAX, pool, x, None, threads, labels=labels)
+        return _returned(_spread(op, pool, dy, labels, threads), None, first)
+    dx = check.empty(pool.x_shape, x.dtype, op, zeros=True)
+    if dx.size:
         y, flat = np.empty(pool.out_shape, x.dtype), np.empty(pool.out_shape, np.int64)
-        _walk(Op.MAX_FLAT, pool, x, y, threads, flat=flat)
+        _walk(core.MAX_FLAT, pool, x, y, threads, flat=flat)
         lines = (a.reshape(a.shape[0], -1, a.shape[-1]) for a in (np.ascontiguousarray(dy), flat, dx))
         core.scatter(*lines, plan.PANEL, threads)
     return _returned(dx, None, first)
+
+
+def max_pool_in_training(op, rank, x, kernel_size, stride, padding, dilation, ceil_mode):
+    """max_pool, channels last, and a function dy -> dx: it keeps where each maximum was, a byte an output, not x."""
+    x = check.images(check.array(x, op, "x"), rank, False, op)
+    pool = _plan(op, x.shape, kernel_size, stride, padding, dilation, ceil_mode)
+    if not pool.labelled:
+        how = kernel_size, stride, padding, dilation, ceil_mode
+        y = max_pool(op, rank, x, *how, return_indices=False, layout=None, out=None, threads=None)
+        return y, lambda dy: max_pool_grad(op, rank, dy, x, *how, layout=None, threads=None)
+    y, labels = check.empty(pool.out_shape, x.dtype, op), np.empty(pool.out_shape, np.uint8)
+    if y.size:
+        _walk(core.MAX, pool, x, y, _workers(None, pool, op), labels=labels)
+
+    def backward(dy):
+        dy = _gradient(op, rank, dy, pool, False)
+        check.same_dtype(op, dy=dy, y=y)
+        return _spread(op, pool, dy, labels, _workers(None, pool, op))
+
+    return y, backward
+
+
+def _spread(op: str, pool: plan.Pool, dy, labels, threads: int) -> np.ndarray:
+    """dx of a maximum: each dy where its label says."""
+    dx = check.empty(pool.x_shape, dy.dtype, op)
+    if dx.size:
+        _walk(core.COVER, pool, np.ascontiguousarray(dy), dx, threads, labels=labels)
+    return dx
 
 
 def avg_pool(op, rank, x, kernel_size, stride, padding, ceil_mode, count_include_pad, layout, out, threads):
@@ -108,7 +131,7 @@ def avg_pool(op, rank, x, kernel_size, stride, padding, ceil_mode, count_include
     threads = _workers(threads, pool, op)
     y = _result(out, pool.out_shape, x, first, op)
     if y.size:
-        _walk(Op.SUM, pool, x, y, threads, count=count)
+        _walk(core.SUM, pool, x, y, threads, count=count)
     return _returned(y, out, first)
 
 
@@ -127,14 +150,14 @@ def avg_pool_grad(op, rank, dy, x_shape, kernel_size, stride, padding, ceil_mode
     if dx.size:
         if not pool.apart or prod(window.kernel for window in pool.windows) >= 9:       # few divisions, not one a pixel
             shares = np.empty(pool.out_shape, dy.dtype)
-            _walk(Op.SHARE, pool, dy, shares, threads, count=count)
-            dy, count = shares, Count.ONE
-        _walk(Op.COVER, pool, dy, dx, threads, count=count)
+            _walk(core.SHARE, pool, dy, shares, threads, count=count)
+            dy, count = shares, core.ONE
+        _walk(core.COVER, pool, dy, dx, threads, count=count)
     return _returned(dx, None, first)
 
 
 def _count(op: str, count_include_pad):
-    return Count.PADDED if check.flag(count_include_pad, op, "count_include_pad") else Count.INSIDE
+    return core.PADDED if check.flag(count_include_pad, op, "count_include_pad") else core.INSIDE
 
 
 def _gradient(op: str, rank: int, dy, pool: plan.Pool, first: bool) -> np.ndarray:

@@ -20,6 +20,7 @@ from convkit.plan import geometry
 from convkit.plan.geometry import Axis
 
 PLANS = 64                                              # kept: the layers of a network; each holds about 12 kB
+SERIAL_FLOP = 1 << 20                                   # less than about 8 us: not worth waking another thread
 
 
 class Conv:
@@ -231,6 +232,8 @@ def tiling(pixels: int, taps: int, depth: int, cols: int, groups: int, tile, ite
     panels = -(-cols // (vector * vecs))
     together = max(1, min(panels, PANEL_BYTES // max(1, taps * depth * vector * vecs * itemsize)))
     block = BLOCK
+    if 2 * pixels * taps * depth * cols * groups <= SERIAL_FLOP:
+        return block, together
     while block > 12 and -(-pixels // block) * -(-panels // together) * groups < TASKS:
         block //= 2
     return block, together

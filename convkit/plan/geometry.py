@@ -17,6 +17,8 @@ AXES = {1: "l", 2: "hw", 3: "dhw"}
 
 def integer(value, op: str, name: str, wanted: str = "an int") -> int:
     """`value` as an int, by ``operator.index``; a bool is not a size."""
+    if type(value) is int:
+        return value
     if not isinstance(value, (bool, np.bool_)):         # NumPy 1's bool has an __index__
         try:
             return operator.index(value)
@@ -33,6 +35,8 @@ def sizes(value, n: int, op: str, name: str, least: int = 1) -> tuple[int, ...]:
     """`value`, an int for all axes or a sequence of `n` ints, as `n` ints of at least `least`."""
     if type(value) is int and value >= least:
         return (value,) * n
+    if type(value) is tuple and len(value) == n and all(type(item) is int and item >= least for item in value):
+        return value
     wanted = "an int" if n == 1 else f"an int or {n} ints"
     if is_integer(value):
         result = (integer(value, op, name, wanted),) * n
@@ -75,6 +79,8 @@ def named_padding(name: str, size: int, kernel: int, stride: int, dilation: int)
 
 def padding_of(value, n: int, op: str) -> str | tuple[tuple[int, int], ...]:
     """`padding=` of any form as a name or as one pair (lo, hi) per axis."""
+    if type(value) is int and value >= 0:
+        return ((value, value),) * n
     if isinstance(value, str):
         names = ("valid", "same", "full") + (("causal",) if n == 1 else ())
         if value not in names:

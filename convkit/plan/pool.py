@@ -5,15 +5,14 @@ from __future__ import annotations
 from functools import cached_property, lru_cache
 from math import prod
 
-import numpy as np
-
+from convkit._core.pool import Windows
 from convkit.plan import geometry
 from convkit.plan.geometry import Axis
 
 LARGEST = 2**62                                         # of a padded axis: sums of two such sizes fit
 LABELS = 256                                            # taps that a byte can tell apart
 TASKS = 16                                              # as many at least, where there are enough rows, pixels and channels
-PANEL = 512                                             # channels of the smallest task
+PANEL = 1024                                            # channels of the smallest task
 
 
 class Pool:
@@ -32,9 +31,9 @@ class Pool:
         return (self.batch, *(a.out for a in self.windows[3 - self.rank :]), self.channels)
 
     @cached_property
-    def axes(self) -> np.ndarray:
-        """(3, 7): size, kernel, stride, dilation, lo, hi, out of each axis, for `_core/pool.pyx`."""
-        return np.array([(a.size, a.kernel, a.stride, a.dilation, a.lo, a.hi, a.out) for a in self.windows], np.intp)
+    def core(self) -> Windows:
+        """`windows` as the loops want them."""
+        return Windows(self.windows)
 
     @cached_property
     def labelled(self) -> bool:

@@ -114,6 +114,19 @@ CK_INLINE void sum_pixel(const int vecs, const int picked, const int stream, con
     }
 }
 
+enum { LONG = 16 * VL };                               /* channels of a pixel whose reads are worth aligning */
+
+/* Channels of a long pixel before the first one from which all reads are aligned: half of those that are not touch two lines. */
+static ptrdiff_t before_aligned(ptrdiff_t phases, ptrdiff_t channels, const ck_taps *taps, const real *x, ptrdiff_t x_step)
+{
+    ptrdiff_t steps = x_step;
+    if (phases > 1 || channels < LONG || taps->count < 2)
+        return 0;
+    for (ptrdiff_t t = 0; t < taps->count; t++)
+        steps |= taps->offset[t];
+    return steps % VL == 0 ? (ptrdiff_t)(-(uintptr_t)x % sizeof(vf) / sizeof(real)) : 0;
+}
+
 CK_INLINE void sum_line(const int picked, const int stream, ptrdiff_t pixels, ptrdiff_t phases, ptrdiff_t channels,
                         const ck_taps *taps, double count, const real *x, const uint8_t *index, ptrdiff_t x_step,
                         real *y, ptrdiff_t y_step)
@@ -121,9 +134,16 @@ CK_INLINE void sum_line(const int picked, const int stream, ptrdiff_t pixels, pt
     const real divisor = (real)count;
     int exponent;
     const real factor = frexp(count, &exponent) == 0.5 ? 1 / divisor : 0;      /* of a power of two: the bits of a division */
+    const ptrdiff_t head = picked || stream ? 0 : before_aligned(phases, channels, taps, x, x_step);
     for (ptrdiff_t p = 0; p < pixels; p++, x += x_step, index += picked ? x_step : 0)
         for (ptrdiff_t q = 0; q < phases; q++, y += y_step) {
-            ptrdiff_t c = 0;
+            ptrdiff_t c = head;
+            if (!picked && !stream && channels >= LONG && taps[q].count == 1 && !taps[q].resume && divisor == 1) {
+                memcpy(y, x + taps[q].offset[0], (size_t)channels * sizeof(real));
+                continue;
+            }
+            if (head)
+                sum_pixel(1, picked, 0, head, taps + q, divisor, factor, x, NULL, y);
             for (; c + 4 * VL <= channels; c += 4 * VL)
                 sum_pixel(4, picked, stream, VL, taps + q, divisor, factor, x + c, picked ? index + c : NULL, y + c);
             for (; c + VL <= channels; c += VL)

@@ -1,0 +1,195 @@
+"""A call like an earlier one is known by its arguments: it gives the same bits, and every error is still raised."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+import threading
+import tracemalloc
+
+import numpy as np
+import pytest
+from bounds import assert_same_bits
+
+import convkit
+from convkit._core import cpu
+
+
+def filters(channels=8, outputs=8, kernel=(3, 3), dtype=np.float32, groups=1):
+    rng = np.random.default_rng(1)
+    return rng.standard_normal((outputs, *kernel, channels // groups)).astype(dtype)
+
+
+def images(*shape, dtype=np.float32, seed=2):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def known(packed, x, b=None, **how):
+    """The result of a call that is certainly a repeated one."""
+    convkit.conv2d(x, packed, b, **how)
+    before = packed.calls.count
+    y = convkit.conv2d(x, packed, b, **how)
+    assert packed.calls.count == before + 1
+    return y
+
+
+CALLS = [
+    ((1, 8, 8, 8), 8, 1, {"padding": 1}),
+    ((2, 5, 7, 3), 5, 1, {"stride": 2, "padding": ((1, 0), (2, 1)), "activation": "relu"}),
+    ((1, 9, 9, 4), 6, 2, {"dilation": 2, "padding": "same"}),
+    ((3, 40, 40, 16), 33, 1, {"padding": 1}),
+    ((1, 1, 1, 64), 10, 1, {"padding": (1, 1)}),
+    ((1, 6, 6, 32), 32, 32, {"padding": 1}),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize(("shape", "outputs", "groups", "how"), CALLS)
+def test_a_repeated_call_has_the_bits_of_the_first_and_of_plain_filters(shape, outputs, groups, how, biased, dtype, isa):
+    w, x = filters(shape[-1], outputs, dtype=dtype, groups=groups), images(*shape, dtype=dtype)
+    b = images(outputs, dtype=dtype) if biased else None
+    packed = convkit.pack_filters(w, groups=groups)
+    for threads in (None, 1, 2, 3, 7):
+        y = known(packed, x, b, groups=groups, threads=threads, **how)
+        assert_same_bits(y, convkit.conv2d(x, w, b, groups=groups, **how))
+        assert y.flags.c_contiguous
+    assert y is not known(packed, x, b, groups=groups, **how)
+
+
+def test_new_values_of_the_image_and_the_bias_are_seen():
+    w, b, packed = filters(), images(8), convkit.pack_filters(filters())
+    for seed in range(3):
+        x = images(1, 8, 8, 8, seed=seed)
+        b[:] = seed
+        assert_same_bits(known(packed, x, b), convkit.conv2d(x, w, b))
+
+
+def test_plain_filters_may_change_in_place():
+    w, x = filters(), images(1, 8, 8, 8)
+    first = convkit.conv2d(x, w)
+    w *= 2
+    assert_same_bits(convkit.conv2d(x, w), 2 * first)
+
+
+UNUSUAL = [
+    lambda x: x[:, ::-1],
+    lambda x: np.asfortranarray(x),
+    lambda x: x.astype(">f4"),
+    lambda x: np.frombuffer(b"\0" + x.tobytes(), np.uint8)[1:].view(np.float32).reshape(x.shape),
+    lambda x: memoryview(x),
+    lambda x: np.broadcast_to(x[:, :1], x.shape),
+]
+
+
+@pytest.mark.parametrize("make", UNUSUAL)
+def test_an_unusual_array_after_a_usual_one(make):
+    w, x = filters(), images(1, 8, 8, 8)
+    packed = convkit.pack_filters(w)
+    known(packed, x, padding=1)
+    y = make(x)
+    want = convkit.conv2d(np.array(y, np.float32, order="C"), w, padding=1)
+    for _ in range(2):
+        assert_same_bits(convkit.conv2d(y, packed, padding=1), want)
+
+
+WRONG = [
+    (TypeError, lambda x, p: convkit.conv2d(x.astype(np.float64), p, padding=1)),
+    (TypeError, lambda x, p: convkit.conv2d(x.astype(np.int32), p, padding=1)),
+    (TypeError, lambda x, p: convkit.conv2d(np.ma.masked_array(x), p, padding=1)),
+    (TypeError, lambda x, p: convkit.conv2d(x, p, padding=True)),
+    (TypeError, lambda x, p: convkit.conv2d(x, p, padding=1.0)),
+    (TypeError, lambda x, p: convkit.conv2d(x, p, padding=(1, True))),
+    (TypeError, lambda x, p: convkit.conv2d(x, p, padding=1, stride=True)),
+    (TypeError, lambda x, p: convkit.conv2d(x, p, padding=1, threads=True)),
+    (ValueError, lambda x, p: convkit.conv2d(x, p, padding=1, stride=0)),
+    (ValueError, lambda x, p: convkit.conv2d(x, p, padding=1, threads=0)),
+    (ValueError, lambda x, p: convkit.conv2d(x, p, padding=1, groups=2)),
+    (ValueError, lambda x, p: convkit.conv2d(x[0, 0], p, padding=1)),
+    (ValueError, lambda x, p: convkit.conv2d(x[..., :7], p, padding=1)),
+    (ValueError, lambda x, p: convkit.conv2d(x, p, np.zeros(7, np.float32), padding=1)),
+    (TypeError, lambda x, p: convkit.conv2d(x, p, np.zeros(8), padding=1)),
+    (ValueError, lambda x, p: convkit.conv2d(x, p, padding=1, layout="NHCW")),
+    (ValueError, lambda x, p: convkit.conv3d(x, p, padding=1)),
+]
+
+
+@pytest.mark.parametrize(("error", "call"), WRONG)
+def test_a_wrong_call_after_a_right_one_is_refused(error, call):
+    x, packed = images(1, 8, 8, 8), convkit.pack_filters(filters())
+    known(packed, x, padding=1)
+    known(packed, x, padding=(1, 1))
+    known(packed, x, np.zeros(8, np.float32), padding=1)
+    with pytest.raises(error):
+        call(x, packed)
+
+
+def test_rank_is_part_of_a_call():
+    packed = convkit.pack_filters(np.ones((2, 3, 4), np.float32))
+    x = np.ones((1, 5, 4), np.float32)
+    for _ in range(2):
+        assert convkit.conv1d(x, packed, layout=None).shape == (1, 3, 2)
+    with pytest.raises(ValueError, match="conv2d"):
+        convkit.conv2d(x, packed, layout=None)
+
+
+def test_a_list_that_changes_is_read_each_time():
+    packed, x, stride = convkit.pack_filters(filters()), images(1, 8, 8, 8), [1, 1]
+    convkit.conv2d(x, packed, stride=stride)
+    stride[0] = 2
+    assert convkit.conv2d(x, packed, stride=stride).shape == (1, 3, 6, 8)
+
+
+def test_the_instruction_set_and_the_accuracy_are_part_of_a_call():
+    packed, x, before = convkit.pack_filters(filters()), np.full((1, 8, 8, 8), 1e-39, np.float32), convkit.isa()
+    try:
+        for name in (*cpu.isas(), *cpu.isas()):
+            cpu.use_isa(name)
+            assert not known(packed, x).any()
+            with convkit.accuracy("strict"):
+                assert known(packed, x).any()
+    finally:
+        cpu.use_isa(before)
+
+
+def test_few_calls_are_kept():
+    packed = convkit.pack_filters(filters())
+    for n in range(200):
+        known(packed, np.ones((1, 3 + n % 40, 4, 8), np.float32))
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for n in range(400):
+            convkit.conv2d(np.ones((1, 3 + n % 40, 4, 8), np.float32), packed)
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 300_000                               # eight calls and the plans of 40 shapes
+
+
+def test_a_copy_of_packed_filters_works():
+    packed, x = convkit.pack_filters(filters()), images(1, 8, 8, 8)
+    y = known(packed, x)
+    for other in (copy.copy(packed), copy.deepcopy(packed), pickle.loads(pickle.dumps(packed))):
+        assert_same_bits(known(other, x), y)
+
+
+def test_many_threads_of_python_at_once():
+    w, shapes = filters(), [(1, 4 + n % 12, 5, 8) for n in range(24)]
+    packed, wrong = convkit.pack_filters(w), []
+    xs = [images(*shape, seed=i) for i, shape in enumerate(shapes)]
+    want = [convkit.conv2d(x, w, padding=1) for x in xs]
+
+    def work(start):
+        for i in range(start, start + 300):
+            if not np.array_equal(convkit.conv2d(xs[i % 24], packed, padding=1), want[i % 24]):
+                wrong.append(i)
+
+    threads = [threading.Thread(target=work, args=(5 * n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
