@@ -190,6 +190,50 @@ def thread_count(asked=None, str op="convkit"):
     return (default_threads, default_reason) if inside is None else (inside, "convkit.threads")
 
 
+# Signals -------------------------------------------------------------------------------------------------------------
+
+cdef extern from *:
+    """
+    #include <time.h>
+    static double ck_seconds(void)
+    {
+        struct timespec now;
+        timespec_get(&now, TIME_UTC);
+        return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+    }
+    """
+    double ck_seconds() noexcept nogil
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() noexcept           # here the exception may wait until the threads are done
+
+cdef double LOOK = 0.1                          # seconds between looks for signals
+
+
+cdef Watch watch() noexcept nogil:
+    cdef Watch w
+    w.next, w.stop = ck_seconds() + LOOK, False
+    return w
+
+
+cdef bint stopped(Watch *w, int thread) noexcept nogil:
+    """Whether a signal's handler has raised; thread 0 is the one that called, and the only one that looks."""
+    if thread == 0 and not w.stop:
+        if ck_seconds() >= w.next:
+            look(w)
+    return w.stop
+
+
+cdef void look(Watch *w) noexcept with gil:
+    w.stop = PyErr_CheckSignals() < 0
+    w.next = ck_seconds() + LOOK
+
+
+cdef int raise_if_stopped(const Watch *w) except -1:
+    """Lets the exception of the handler through, which has been set since."""
+    return -1 if w.stop else 0
+
+
 # Peak ----------------------------------------------------------------------------------------------------------------
 
 cdef extern from *:

@@ -4,10 +4,11 @@
 # row-major order: forward (x to y) those of its window, backward (dy to dx) the outputs whose windows cover it. Only taps
 # inside the source are ever listed. Neighbours far from the borders read alike, so one list of taps serves a run of them;
 # a pixel near a border has a list of its own.
-from cython.parallel cimport prange
+from cython.parallel cimport prange, threadid
 from libc.stdint cimport int64_t
 
-from convkit._core.cpu cimport CK_INT, CK_INT8, CK_INT16, CK_POOL_TAPS, CK_REAL, ck_element, ck_kernels, ck_taps, real, table
+from convkit._core.cpu cimport (CK_INT, CK_INT8, CK_INT16, CK_POOL_TAPS, CK_REAL, Watch, ck_element, ck_kernels, ck_taps,
+                                  raise_if_stopped, real, stopped, table, watch)
 
 cdef enum:
     PHASES = 8                                  # largest stride whose backward pass goes along the row once
@@ -293,8 +294,11 @@ def walk(Op op, Count count, const Py_ssize_t[:, ::1] axes, Py_ssize_t piece, Py
     w.merges = (op != MAX_FLAT and (op == SHARE or w.axis[2].stride == 1) and w.panels == 1
                 and w.source_stride[3] == w.channels and w.target_stride[3] == w.channels)
     tasks = shape.shape[0] * w.extent[0] * w.extent[1] * w.pieces * w.panels
+    cdef Watch signals = watch()
     for task in prange(tasks, nogil=True, schedule="static", num_threads=threads):
-        pool_row(&w, task)
+        if not stopped(&signals, threadid()):
+            pool_row(&w, task)
+    raise_if_stopped(&signals)
 
 
 def scatter(const real[:, :, ::1] dy, const int64_t[:, :, ::1] flat, real[:, :, ::1] dx, Py_ssize_t panel, int threads):
