@@ -221,10 +221,16 @@ def sum_bias(const real[:, :, :, :, :] dy, real[:, ::1] partial, real[::1] db, i
     cdef Py_ssize_t out = dy.shape[3], nd = dy.shape[1], nh = dy.shape[2], all_lines = dy.shape[0] * nd * nh
     cdef Py_ssize_t lines = max(<Py_ssize_t>1, BIAS_CHUNK // out), columns = ceil_div(out, BIAS_CHUNK)
     cdef Py_ssize_t t, line, pixel
+    cdef bint flush = flushes()
+    cdef ck_mode mode
     for t in prange(partial.shape[0], nogil=True, schedule="static", num_threads=threads):
+        mode = ck_flush_subnormals(flush)
         pixel = t % columns * BIAS_CHUNK
         for line in range(t // columns * lines, min(all_lines, (t // columns + 1) * lines)):
             k.sum_rows(min(out - pixel, <Py_ssize_t>BIAS_CHUNK), dy.shape[4],
                        &dy[line // (nd * nh), line // nh % nd, line % nh, pixel, 0], dy.strides[3] // sizeof(real),
                        &partial[t, 0])
+        ck_write_mode(mode)
+    mode = ck_flush_subnormals(flush)
     k.sum_rows(partial.shape[0], partial.shape[1], &partial[0, 0], partial.shape[1], &db[0])
+    ck_write_mode(mode)

@@ -7,8 +7,9 @@
 from cython.parallel cimport prange, threadid
 from libc.stdint cimport int64_t
 
-from convkit._core.cpu cimport (CK_INT, CK_INT8, CK_INT16, CK_POOL_TAPS, CK_REAL, Watch, ck_element, ck_kernels, ck_taps,
-                                  raise_if_stopped, real, stopped, table, watch)
+from convkit._core.cpu cimport (CK_INT, CK_INT8, CK_INT16, CK_POOL_TAPS, CK_REAL, Watch, ck_element, ck_flush_subnormals,
+                                  ck_kernels, ck_mode, ck_taps, ck_write_mode, flushes, raise_if_stopped, real, stopped, table,
+                                  watch)
 
 cdef enum:
     PHASES = 8                                  # largest stride whose backward pass goes along the row once
@@ -46,6 +47,7 @@ cdef struct Walk:                               # what all tasks share; strides 
     int flipped
     bint merges                                 # a run is one long pixel
     bint labelled
+    bint flush                                  # of sums; a maximum keeps every number as it is
     bint stream                                 # the target is too large for the caches
     Axis axis[3]
     Py_ssize_t itemsize, channels, panel, panels, piece, pieces
@@ -238,6 +240,7 @@ cdef void pool_row(const Walk *w, Py_ssize_t task) noexcept nogil:
     cdef Py_ssize_t period = w.axis[2].stride if w.op == COVER else 1
     cdef Span spans[3]
     cdef Run base
+    cdef ck_mode mode = ck_flush_subnormals(w.flush)
     spans[0], spans[1] = span(w, 0, d), span(w, 1, h)
     base.phases, base.channels = 1, min(w.panel, w.channels - panel * w.panel)
     base.source = n * w.source_stride[0] + panel * w.panel
@@ -258,6 +261,7 @@ cdef void pool_row(const Walk *w, Py_ssize_t task) noexcept nogil:
         pool_run(w, base, spans, i, (hi - i - 1) // period + 1)
     for i in range(hi, last):
         pool_run(w, base, spans, i, 1)
+    ck_write_mode(mode)
 
 
 def walk(Op op, Count count, const Py_ssize_t[:, ::1] axes, Py_ssize_t piece, Py_ssize_t panel, Py_UCS4 kind,
@@ -274,6 +278,7 @@ def walk(Op op, Count count, const Py_ssize_t[:, ::1] axes, Py_ssize_t piece, Py
     cdef Py_ssize_t task, tasks, i
     w.k = table(8 if itemsize == 8 else 4)
     w.op, w.count, w.itemsize = op, count, itemsize
+    w.flush = op != MAX and op != MAX_FLAT and flushes()
     w.element = CK_REAL if kind == "f" else CK_INT8 if itemsize == 1 else CK_INT16 if itemsize == 2 else CK_INT
     w.flipped = kind == "u" or kind == "b"
     w.channels, w.panel, w.piece = shape.shape[4] // unit, panel, piece
