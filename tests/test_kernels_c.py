@@ -1,7 +1,7 @@
 """Every kernel against its definition in plain C, with each array against a guard page, for this machine and for AArch64.
 
 The program in tests/kernels is built with the flags of setup.py. For AArch64 it needs a cross compiler and qemu's user mode
-(Debian: gcc-aarch64-linux-gnu and qemu-user-static); tests/neon.py runs the Python tests of the kernels there too.
+(Debian: gcc-aarch64-linux-gnu and qemu-user-static); .ci/neon runs the Python tests of the kernels there too.
 """
 
 from __future__ import annotations
