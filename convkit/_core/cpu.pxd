@@ -69,7 +69,8 @@ cdef const ck_kernels *table(size_t itemsize) noexcept nogil
 # Whether this call takes subnormal numbers as zero.
 cdef bint flushes()
 
-# Ctrl-C in a long call: a loop asks `stopped` before each piece of its work, skips it if that says so, and ends with `raise_if_stopped`.
+# Ctrl-C in a long call: a loop asks `stopped` before each piece of its work, skips it if that says so, and ends with
+# `raise_if_stopped`.
 cdef struct Watch:
     double next                                 # when to look for signals again, in seconds
     bint stop

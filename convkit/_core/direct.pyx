@@ -6,7 +6,7 @@
 from cython.parallel cimport prange, threadid
 from convkit._core.border cimport ceil_div, clip, patch
 from convkit._core.cpu cimport (Watch, ck_finish, ck_flush_subnormals, ck_kernels, ck_mode, ck_write_mode, flushes,
-                                  raise_if_stopped, real, stopped, table, watch)
+                                raise_if_stopped, real, stopped, table, watch)
 
 cdef enum:
     BLOCK = 48                                  # most target pixels of a task, as in plan/conv.py

@@ -7,7 +7,7 @@ from libc.string cimport memcpy
 
 from convkit._core.border cimport ceil_div, clip, patch
 from convkit._core.cpu cimport (CK_MAX_VECS, Watch, ck_flush_subnormals, ck_kernels, ck_lines, ck_mode, ck_write_mode,
-                                  flushes, raise_if_stopped, real, stopped, table, watch)
+                                flushes, raise_if_stopped, real, stopped, table, watch)
 
 cdef enum:
     CHUNK = 112                                 # pixels of a chunk: a panel of them stays in L1

@@ -8,8 +8,8 @@ from cython.parallel cimport prange, threadid
 from libc.stdint cimport int64_t
 
 from convkit._core.cpu cimport (CK_INT, CK_INT8, CK_INT16, CK_POOL_TAPS, CK_REAL, Watch, ck_element, ck_flush_subnormals,
-                                  ck_kernels, ck_mode, ck_taps, ck_write_mode, flushes, raise_if_stopped, real, stopped, table,
-                                  watch)
+                                ck_kernels, ck_mode, ck_taps, ck_write_mode, flushes, raise_if_stopped, real, stopped, table,
+                                watch)
 
 cdef enum:
     PHASES = 8                                  # largest stride whose backward pass goes along the row once
