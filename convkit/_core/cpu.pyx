@@ -212,14 +212,22 @@ cdef double LOOK = 0.1                          # seconds between looks for sign
 
 cdef Watch watch() noexcept nogil:
     cdef Watch w
-    w.next, w.stop = ck_seconds() + LOOK, False
+    w.next, w.stop = 0, False
     return w
 
 
-cdef bint stopped(Watch *w, int thread) noexcept nogil:
-    """Whether a signal's handler has raised; thread 0 is the one that called, and the only one that looks."""
-    if thread == 0 and not w.stop:
-        if ck_seconds() >= w.next:
+cdef bint stopped(Watch *w, int thread, Py_ssize_t piece) noexcept nogil:
+    """Whether a signal's handler has raised.
+
+    Thread 0 is the one that called, and the only one that looks: at the clock after every fourth of its pieces of work, so
+    that a short call does not pay for it, and at the signals when it is time.
+    """
+    cdef double now
+    if thread == 0 and piece % 4 == 3 and not w.stop:
+        now = ck_seconds()
+        if w.next == 0:
+            w.next = now + LOOK
+        elif now >= w.next:
             look(w)
     return w.stop
 

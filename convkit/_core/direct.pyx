@@ -205,7 +205,7 @@ def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] fil
         work.source.stride[i + 1], work.target.stride[i + 1] = source.strides[i + 1], target.strides[i + 1]
     cdef Watch w = watch()
     for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
-        if not stopped(&w, threadid()):
+        if not stopped(&w, threadid(), t):
             task(&work, t, patches * threadid())
     raise_if_stopped(&w)
 

@@ -154,7 +154,7 @@ cdef void share(const Work *work, Watch *w, int thread, Py_ssize_t first_unit, P
     start.group = first_unit // (work.tiles * work.panels * work.taps)
     mode = ck_flush_subnormals(work.flush)
     for chunk in range(ceil_div(all_lines, lines) * columns):
-        if stopped(w, thread):
+        if stopped(w, thread, chunk):
             break
         line, pixel, built, place = chunk // columns * lines, chunk % columns * pixels, -1, start
         for u in range(first_unit, last_unit):

@@ -301,7 +301,7 @@ def walk(Op op, Count count, const Py_ssize_t[:, ::1] axes, Py_ssize_t piece, Py
     tasks = shape.shape[0] * w.extent[0] * w.extent[1] * w.pieces * w.panels
     cdef Watch signals = watch()
     for task in prange(tasks, nogil=True, schedule="static", num_threads=threads):
-        if not stopped(&signals, threadid()):
+        if not stopped(&signals, threadid(), task):
             pool_row(&w, task)
     raise_if_stopped(&signals)
 
