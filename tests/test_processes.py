@@ -82,15 +82,67 @@ def test_several_python_threads_at_once_give_the_bits_of_one():
     program = """
 want, wrong = work(threads=1), []
 def repeat(number):
-    for i in range(10):
+    for i in range(6):
         if work(threads=(None, 1, 2, 3)[(number + i) % 4]) != want:
             wrong.append((number, i))
-workers = [threading.Thread(target=repeat, args=(n,)) for n in range(8)]
+workers = [threading.Thread(target=repeat, args=(n,)) for n in range(16)]
 [t.start() for t in workers]
 [t.join() for t in workers]
 print("wrong", wrong)
 """
     assert run(program) == "wrong []"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal to itself")
+def test_ctrl_c_ends_a_long_call_within_half_a_second_and_leaves_a_working_state():
+    program = """
+import signal, time
+want = work()
+
+def seconds_to_interrupt(call):
+    sent = []
+    def send():
+        sent.append(time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+    threading.Timer(0.2, send).start()
+    try:
+        call()
+    except KeyboardInterrupt:
+        return time.perf_counter() - sent[0]
+    raise AssertionError("the call was not interrupted")
+
+image, filters = np.ones((1, 512, 512, 32), np.float32), np.ones((32, 31, 31, 32), np.float32)
+result = np.ones((1, 482, 482, 32), np.float32)
+def grad(needs, threads):
+    convkit.conv2d_grad(result, image, filters, needs=(needs,), algorithm="direct", threads=threads)
+for threads in (1, 2):
+    took = [seconds_to_interrupt(lambda: convkit.conv2d(image, filters, algorithm="direct", threads=threads)),
+            seconds_to_interrupt(lambda: grad("x", threads)),
+            seconds_to_interrupt(lambda: grad("w", threads)),
+            seconds_to_interrupt(lambda: convkit.max_pool2d(image, 150, stride=1, threads=threads)),
+            seconds_to_interrupt(lambda: convkit.avg_pool2d(image, 150, stride=1, threads=threads))]
+    assert max(took) < 0.5, took
+    assert work(threads=threads) == want
+print("done")
+"""
+    assert run(program) == "done"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal to itself")
+def test_a_handler_that_does_not_raise_runs_and_the_call_goes_on():
+    program = """
+import signal
+seen = []
+signal.signal(signal.SIGUSR1, lambda *_: seen.append(1))
+image, filters = np.ones((1, 300, 300, 32), np.float32), np.ones((32, 9, 9, 32), np.float32)
+want = convkit.conv2d(image, filters, algorithm="direct")
+with convkit.threads(1):
+    while not seen:
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+        assert (convkit.conv2d(image, filters, algorithm="direct") == want).all()
+print("done")
+"""
+    assert run(program) == "done"
 
 
 def test_two_processes_give_the_same_bits():

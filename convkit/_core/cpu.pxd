@@ -91,3 +91,13 @@ cdef const ck_kernels *table(size_t itemsize) noexcept nogil
 
 # Whether this call takes subnormal numbers as zero.
 cdef bint flushes()
+
+# Ctrl-C in a long call: a loop asks `stopped` before each piece of its work, skips it if that says so, and ends with
+# `raise_if_stopped`.
+cdef struct Watch:
+    double next                                 # when to look for signals again, in seconds; 0 at first
+    bint stop
+
+cdef Watch watch() noexcept nogil
+cdef bint stopped(Watch *w, int thread, Py_ssize_t piece) noexcept nogil
+cdef int raise_if_stopped(const Watch *w) except -1

@@ -190,6 +190,58 @@ def thread_count(asked=None, str op="convkit"):
     return (default_threads, default_reason) if inside is None else (inside, "convkit.threads")
 
 
+# Signals -------------------------------------------------------------------------------------------------------------
+
+cdef extern from *:
+    """
+    #include <time.h>
+    static double ck_seconds(void)
+    {
+        struct timespec now;
+        timespec_get(&now, TIME_UTC);
+        return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+    }
+    """
+    double ck_seconds() noexcept nogil
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() noexcept           # here the exception may wait until the threads are done
+
+cdef double LOOK = 0.1                          # seconds between looks for signals
+
+
+cdef Watch watch() noexcept nogil:
+    cdef Watch w
+    w.next, w.stop = 0, False
+    return w
+
+
+cdef bint stopped(Watch *w, int thread, Py_ssize_t piece) noexcept nogil:
+    """Whether a signal's handler has raised.
+
+    Thread 0 is the one that called, and the only one that looks: at the clock after every fourth of its pieces of work, so
+    that a short call does not pay for it, and at the signals when it is time.
+    """
+    cdef double now
+    if thread == 0 and piece % 4 == 3 and not w.stop:
+        now = ck_seconds()
+        if w.next == 0:
+            w.next = now + LOOK
+        elif now >= w.next:
+            look(w)
+    return w.stop
+
+
+cdef void look(Watch *w) noexcept with gil:
+    w.stop = PyErr_CheckSignals() < 0
+    w.next = ck_seconds() + LOOK
+
+
+cdef int raise_if_stopped(const Watch *w) except -1:
+    """Lets the exception of the handler through, which has been set since."""
+    return -1 if w.stop else 0
+
+
 # Peak ----------------------------------------------------------------------------------------------------------------
 
 cdef extern from *:

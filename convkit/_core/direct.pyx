@@ -5,8 +5,8 @@
 # lies partly in the padding points at a patch, a copy of its few pixels between zeros.
 from cython.parallel cimport prange, threadid
 from convkit._core.border cimport ceil_div, clip, patch
-from convkit._core.cpu cimport (ck_finish, ck_flush_subnormals, ck_kernels, ck_mode, ck_write_mode, flushes, real,
-                                  table)
+from convkit._core.cpu cimport (Watch, ck_finish, ck_flush_subnormals, ck_kernels, ck_mode, ck_write_mode, flushes,
+                                raise_if_stopped, real, stopped, table, watch)
 from convkit._core.view cimport View, drop, lift
 
 cdef enum:
@@ -204,8 +204,11 @@ def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] fil
     for i in range(3):
         work.source.size[i] = source.shape[i + 1]
         work.source.stride[i + 1], work.target.stride[i + 1] = source.strides[i + 1], target.strides[i + 1]
+    cdef Watch w = watch()
     for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
-        task(&work, t, patches * threadid())
+        if not stopped(&w, threadid(), t):
+            task(&work, t, patches * threadid())
+    raise_if_stopped(&w)
 
 
 cdef void task(const Work *work, Py_ssize_t number, Py_ssize_t patches) noexcept nogil:

@@ -2,12 +2,12 @@
 #
 # A unit is one register tile of dw: a few outputs by one panel of the inputs of one tap. The threads share the units out
 # and each walks over the pixels in chunks that stay in its cache, so every sum has one order, whatever their number.
-from cython.parallel cimport prange
+from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy
 
 from convkit._core.border cimport ceil_div, clip, patch
-from convkit._core.cpu cimport (CK_MAX_VECS, ck_flush_subnormals, ck_kernels, ck_lines, ck_mode, ck_write_mode, flushes,
-                                  real, table)
+from convkit._core.cpu cimport (CK_MAX_VECS, Watch, ck_flush_subnormals, ck_kernels, ck_lines, ck_mode, ck_write_mode,
+                                flushes, raise_if_stopped, real, stopped, table, watch)
 
 cdef enum:
     CHUNK = 112                                 # pixels of a chunk: a panel of them stays in L1
@@ -140,7 +140,8 @@ cdef inline void advance(Place *u, const Work *work) noexcept nogil:
                 u.tap, u.group = 0, u.group + 1
 
 
-cdef void share(const Work *work, Py_ssize_t first_unit, Py_ssize_t last_unit, char *patches) noexcept nogil:
+cdef void share(const Work *work, Watch *w, int thread, Py_ssize_t first_unit, Py_ssize_t last_unit,
+                char *patches) noexcept nogil:
     """All pixels, for a range of units."""
     cdef Runs runs
     cdef Py_ssize_t out = work.axes[2].out, all_lines = work.images * work.axes[0].out * work.axes[1].out
@@ -153,6 +154,8 @@ cdef void share(const Work *work, Py_ssize_t first_unit, Py_ssize_t last_unit, c
     start.group = first_unit // (work.tiles * work.panels * work.taps)
     mode = ck_flush_subnormals(work.flush)
     for chunk in range(ceil_div(all_lines, lines) * columns):
+        if stopped(w, thread, chunk):
+            break
         line, pixel, built, place = chunk // columns * lines, chunk % columns * pixels, -1, start
         for u in range(first_unit, last_unit):
             if place.tap != built:
@@ -190,9 +193,11 @@ def grad(const Py_ssize_t[:, ::1] windows, Py_ssize_t groups, Py_ssize_t span, c
     work.packs = work.x_step * work.itemsize >= PACKED
     units = groups * work.taps * work.panels * work.tiles
     threads = <int>min(<Py_ssize_t>threads, units)
+    cdef Watch w = watch()
     for t in prange(threads, nogil=True, schedule="static", num_threads=threads):
-        share(&work, units * t // threads, units * (t + 1) // threads,
+        share(&work, &w, threadid(), units * t // threads, units * (t + 1) // threads,
               <char *>&scratch[0] + t * CHUNK * span * work.pixel if span > 1 else NULL)
+    raise_if_stopped(&w)
 
 
 def scratch_size(Py_ssize_t depth, Py_ssize_t span, int threads):
@@ -216,10 +221,16 @@ def sum_bias(const real[:, :, :, :, :] dy, real[:, ::1] partial, real[::1] db, i
     cdef Py_ssize_t out = dy.shape[3], nd = dy.shape[1], nh = dy.shape[2], all_lines = dy.shape[0] * nd * nh
     cdef Py_ssize_t lines = max(<Py_ssize_t>1, BIAS_CHUNK // out), columns = ceil_div(out, BIAS_CHUNK)
     cdef Py_ssize_t t, line, pixel
+    cdef bint flush = flushes()
+    cdef ck_mode mode
     for t in prange(partial.shape[0], nogil=True, schedule="static", num_threads=threads):
+        mode = ck_flush_subnormals(flush)
         pixel = t % columns * BIAS_CHUNK
         for line in range(t // columns * lines, min(all_lines, (t // columns + 1) * lines)):
             k.sum_rows(min(out - pixel, <Py_ssize_t>BIAS_CHUNK), dy.shape[4],
                        &dy[line // (nd * nh), line // nh % nd, line % nh, pixel, 0], dy.strides[3] // sizeof(real),
                        &partial[t, 0])
+        ck_write_mode(mode)
+    mode = ck_flush_subnormals(flush)
     k.sum_rows(partial.shape[0], partial.shape[1], &partial[0, 0], partial.shape[1], &db[0])
+    ck_write_mode(mode)

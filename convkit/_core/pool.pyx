@@ -4,10 +4,12 @@
 # row-major order: forward (x to y) those of its window, backward (dy to dx) the outputs whose windows cover it. Only taps
 # inside the source are ever listed. Neighbours far from the borders read alike, so one list of taps serves a run of them;
 # a pixel near a border has a list of its own.
-from cython.parallel cimport prange
+from cython.parallel cimport prange, threadid
 from libc.stdint cimport int64_t
 
-from convkit._core.cpu cimport CK_INT, CK_INT8, CK_INT16, CK_POOL_TAPS, CK_REAL, ck_element, ck_kernels, ck_taps, real, table
+from convkit._core.cpu cimport (CK_INT, CK_INT8, CK_INT16, CK_POOL_TAPS, CK_REAL, Watch, ck_element, ck_flush_subnormals,
+                                ck_kernels, ck_mode, ck_taps, ck_write_mode, flushes, raise_if_stopped, real, stopped, table,
+                                watch)
 from convkit._core.view cimport View, drop, lift
 
 cdef enum:
@@ -45,6 +47,7 @@ cdef struct Walk:                               # what all tasks share; strides 
     int flipped
     bint merges                                 # a run is one long pixel
     bint labelled
+    bint flush                                  # of sums; a maximum keeps every number as it is
     bint stream                                 # the target is too large for the caches
     Axis axis[3]
     Py_ssize_t itemsize, channels, panel, panels, piece, pieces
@@ -237,6 +240,7 @@ cdef void pool_row(const Walk *w, Py_ssize_t task) noexcept nogil:
     cdef Py_ssize_t period = w.axis[2].stride if w.op == COVER else 1
     cdef Span spans[3]
     cdef Run base
+    cdef ck_mode mode = ck_flush_subnormals(w.flush)
     spans[0], spans[1] = span(w, 0, d), span(w, 1, h)
     base.phases, base.channels = 1, min(w.panel, w.channels - panel * w.panel)
     base.source = n * w.source_stride[0] + panel * w.panel
@@ -257,6 +261,7 @@ cdef void pool_row(const Walk *w, Py_ssize_t task) noexcept nogil:
         pool_run(w, base, spans, i, (hi - i - 1) // period + 1)
     for i in range(hi, last):
         pool_run(w, base, spans, i, 1)
+    ck_write_mode(mode)
 
 
 cdef class Windows:
@@ -294,13 +299,14 @@ def walk(int op, int count, Windows windows, Py_ssize_t piece, Py_ssize_t panel,
 
 
 cdef void run(int op, int count, Windows windows, Py_ssize_t piece, Py_ssize_t panel, str kind, const View *x, const View *y,
-              const View *labels, const View *flat, int threads):
+              const View *labels, const View *flat, int threads) except *:
     cdef Walk w
     cdef const View *shape = y if y.data != NULL else labels
     cdef Py_ssize_t unit = shape.buffer.itemsize, task, tasks, i
     w.itemsize = x.buffer.itemsize
     w.k = table(8 if w.itemsize == 8 else 4)
     w.op, w.count = op, count
+    w.flush = op != MAX and op != MAX_FLAT and flushes()
     w.element = CK_REAL if kind == "f" else CK_INT8 if w.itemsize == 1 else CK_INT16 if w.itemsize == 2 else CK_INT
     w.flipped = kind == "u" or kind == "b"
     w.channels, w.panel, w.piece = shape.shape[4], panel, piece
@@ -318,8 +324,11 @@ cdef void run(int op, int count, Windows windows, Py_ssize_t piece, Py_ssize_t p
     w.merges = (op != MAX_FLAT and (op == SHARE or w.axis[2].stride == 1) and w.panels == 1
                 and w.source_stride[3] == w.channels and w.target_stride[3] == w.channels)
     tasks = shape.shape[0] * w.extent[0] * w.extent[1] * w.pieces * w.panels
+    cdef Watch signals = watch()
     for task in prange(tasks, nogil=True, schedule="static", num_threads=threads):
-        pool_row(&w, task)
+        if not stopped(&signals, threadid(), task):
+            pool_row(&w, task)
+    raise_if_stopped(&signals)
 
 
 def scatter(const real[:, :, ::1] dy, const int64_t[:, :, ::1] flat, real[:, :, ::1] dx, Py_ssize_t panel, int threads):

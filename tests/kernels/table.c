@@ -1,0 +1,52 @@
+/* Every kernel of one table against its definition in plain C: compiled with -DCK_DOUBLE=0 and with -DCK_DOUBLE=1. */
+#include "check.h"
+#include "pool.h"
+#include "tiles.h"
+
+#include <signal.h>
+
+static const struct {
+    const char *kernel;
+    void (*check)(void);
+} checks[] = {
+    { "tile_rows", check_tile_rows },   { "tile_lines", check_tile_lines }, { "pack_panel", check_pack_panel },
+    { "transpose", check_transpose },   { "sum_rows", check_sum_rows },     { "max_taps", check_max_taps },
+    { "sum_taps", check_sum_taps },     { "multiply_add", check_multiply_add },
+};
+
+static void touched(int signal)
+{
+    (void)signal;
+    fail("memory beside an array was touched, or a sealed one was written");
+}
+
+/* Kernels of the table that no check knows. */
+static void list_unchecked(void)
+{
+#define CK_SAY(name, arguments)                                                                                             \
+    for (size_t i = 0; i <= sizeof checks / sizeof *checks; i++)                                                            \
+        if (i == sizeof checks / sizeof *checks)                                                                            \
+            puts("unchecked: " #name);                                                                                      \
+        else if (!strcmp(checks[i].kernel, #name))                                                                          \
+            break;
+    CK_KERNELS(CK_SAY)
+}
+
+/* Runs the checks of one instruction set; returns how many elements were compared. */
+long CHECK_TABLE(const char *isa)
+{
+    now.k = ck_find(isa, CK_DOUBLE ? CK_FLOAT64 : CK_FLOAT32);
+    list_unchecked();
+    signal(SIGSEGV, touched);
+    signal(SIGBUS, touched);
+    now.seed = 1;
+    now.compared = 0;
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
+        for (int round = 0; round < 4; round++) {
+            now.kernel = checks[i].kernel;
+            now.at_end = round & 1;
+            now.integers = round & 2;
+            checks[i].check();
+        }
+    return now.compared;
+}
