@@ -44,6 +44,27 @@ typedef struct {
     int stream;                                    /* the target is too large for the caches */
 } ck_taps;
 
+/* What neighbouring target pixels of a depthwise convolution read and what becomes of their sums. */
+typedef struct {
+    ptrdiff_t rows;                                /* lines of the source, and of the filters, that a pixel reads */
+    const void *const *x;                          /* a place in each line of the source */
+    const void *const *w;                          /* the first tap of each line of the filters */
+    ptrdiff_t taps, x_tap, w_tap;                  /* taps of each line; from one to the next in the source and the filters */
+    ptrdiff_t x_pixel, y_pixel;                    /* from what one pixel reads to what the next reads; from pixel to pixel */
+    ptrdiff_t w_word;                              /* from one word of channels to the next in the filters */
+    const void *bias;                              /* one value per channel, or NULL for zeros */
+    int resume;                                    /* start from the stored sums of an earlier call instead */
+    int relu;
+} ck_depthwise;
+
+/* What the gradient of depthwise filters sums over, all from one place on; rows and taps are those of the filters. */
+typedef struct {
+    ptrdiff_t rows, taps;
+    ptrdiff_t dy_line, dy_pixel;
+    ptrdiff_t x_line, x_pixel, x_row, x_tap;
+    ptrdiff_t sums_row, sums_word;
+} ck_depthwise_filters;
+
 /* Every kernel: name and arguments. A table with a hole does not compile. The files in kernels/ say what each one does. */
 #define CK_KERNELS(X)                                                                                                       \
     X(tile_rows, (int rows, int vecs, ptrdiff_t taps, ptrdiff_t depth, const void *const *a, ptrdiff_t a_step,              \
@@ -58,6 +79,9 @@ typedef struct {
                  ptrdiff_t x_step, void *y, uint8_t *index, ptrdiff_t y_step))                                              \
     X(sum_taps, (ptrdiff_t pixels, ptrdiff_t phases, ptrdiff_t channels, const ck_taps *taps, double count, const void *x,  \
                  const uint8_t *index, ptrdiff_t x_step, void *y, ptrdiff_t y_step))                                        \
+    X(depthwise_strip, (ptrdiff_t pixels, ptrdiff_t channels, const ck_depthwise *g, ptrdiff_t x, ptrdiff_t w, void *y))    \
+    X(depthwise_filters, (ptrdiff_t lines, ptrdiff_t pixels, ptrdiff_t channels, const ck_depthwise_filters *g,             \
+                          const void *dy, const void *x, void *sums))                                                       \
     X(multiply_add, (ptrdiff_t repeats, void *sink))
 
 #define CK_FIELD(name, arguments) void (*name) arguments;

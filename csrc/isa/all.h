@@ -7,6 +7,7 @@
 #include "../kernels/sum.h"
 #include "../kernels/pool.h"
 #include "../kernels/transpose.h"
+#include "../kernels/depthwise.h"
 #include "../kernels/probe.h"
 
 #define CK_STRING(isa) #isa
