@@ -11,12 +11,12 @@
  * read neighbouring taps, so is a word of x for all taps of a filter row. Loads then stay well under the multiply-adds.
  */
 CK_INLINE void strip_of(const int strip, const int taps, const int step, const ck_depthwise *g, const ptrdiff_t n,
-                        const real *bias, ptrdiff_t x_at, ptrdiff_t w_at, real *y)
+                        const vf start, ptrdiff_t x_at, ptrdiff_t w_at, real *y)
 {
     vf sums[8];
 #pragma GCC unroll 8
     for (int p = 0; p < strip; p++)
-        sums[p] = g->resume ? v_load_n(y + p * g->y_pixel, n) : !bias ? v_zero() : n == VL ? v_load(bias) : v_load_n(bias, n);
+        sums[p] = g->resume ? v_load_n(y + p * g->y_pixel, n) : start;
     for (ptrdiff_t r = 0; r < g->rows; r++) {
         const real *x = (const real *)g->x[r] + x_at, *w = (const real *)g->w[r] + w_at;
         if (taps) {                                /* known taps; neighbouring outputs lie `step` taps apart */
@@ -35,71 +35,81 @@ CK_INLINE void strip_of(const int strip, const int taps, const int step, const c
         } else {
             for (ptrdiff_t k = 0; k < g->taps; k++, x += g->x_tap, w += g->w_tap) {
                 const vf filter = v_load(w);
+                const real *from = x;
 #pragma GCC unroll 8
-                for (int p = 0; p < strip; p++) {
-                    const vf a = n == VL ? v_load(x + p * g->x_pixel) : v_load_n(x + p * g->x_pixel, n);
-                    sums[p] = v_fma(a, filter, sums[p]);
-                }
+                for (int p = 0; p < strip; p++, from += g->x_pixel)
+                    sums[p] = v_fma(n == VL ? v_load(from) : v_load_n(from, n), filter, sums[p]);
             }
         }
     }
+    if (g->relu)
 #pragma GCC unroll 8
-    for (int p = 0; p < strip; p++) {
-        if (g->relu)
+        for (int p = 0; p < strip; p++)
             sums[p] = v_max(v_zero(), sums[p]);
+#pragma GCC unroll 8
+    for (int p = 0; p < strip; p++, y += g->y_pixel) {
         if (n == VL)
-            v_store(y + p * g->y_pixel, sums[p]);
+            v_store(y, sums[p]);
         else
-            v_store_n(y + p * g->y_pixel, sums[p], n);
+            v_store_n(y, sums[p], n);
     }
 }
 
-/* One word of channels: the pixels in strips of 8, 4, 2 and 1. */
-CK_INLINE void strips_of(const int taps, const int step, ptrdiff_t pixels, const ck_depthwise *g, const ptrdiff_t n,
-                         const real *bias, ptrdiff_t x, ptrdiff_t w, real *y)
-{
-    for (; pixels >= 8; pixels -= 8, x += 8 * g->x_pixel, y += 8 * g->y_pixel)
-        strip_of(8, taps, step, g, n, bias, x, w, y);
-    if (pixels & 4) {
-        strip_of(4, taps, step, g, n, bias, x, w, y);
-        x += 4 * g->x_pixel, y += 4 * g->y_pixel;
-    }
-    if (pixels & 2) {
-        strip_of(2, taps, step, g, n, bias, x, w, y);
-        x += 2 * g->x_pixel, y += 2 * g->y_pixel;
-    }
-    if (pixels & 1)
-        strip_of(1, taps, step, g, n, bias, x, w, y);
-}
-
-CK_INLINE void words_of(const int taps, const int step, ptrdiff_t pixels, ptrdiff_t channels, const ck_depthwise *g,
-                        ptrdiff_t x, ptrdiff_t w, real *y)
+/* All channels of a strip, so that x is read in the order of its memory. */
+CK_INLINE void strip_words(const int strip, const int taps, const int step, ptrdiff_t channels, const ck_depthwise *g,
+                           ptrdiff_t x, ptrdiff_t w, real *y)
 {
     const real *bias = g->bias;
     ptrdiff_t c = 0;
     for (; c + VL <= channels; c += VL, w += g->w_word)
-        strips_of(taps, step, pixels, g, VL, bias ? bias + c : NULL, x + c, w, y + c);
+        strip_of(strip, taps, step, g, VL, bias ? v_load(bias + c) : v_zero(), x + c, w, y + c);
     if (c < channels)
-        strips_of(0, 0, pixels, g, channels - c, bias ? bias + c : NULL, x + c, w, y + c);
+        strip_of(strip, 0, 0, g, channels - c, bias ? v_load_n(bias + c, channels - c) : v_zero(), x + c, w, y + c);
 }
+
+#define CK_STRIPS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
+
+/* Strips of nearly equal length, each of which is compiled on its own. */
+CK_INLINE void strips_of(const int taps, const int step, ptrdiff_t pixels, ptrdiff_t channels, const ck_depthwise *shared,
+                         ptrdiff_t x, ptrdiff_t w, real *y)
+{
+    const ck_depthwise g = *shared;                /* no store to y can change this copy */
+    const ptrdiff_t strips = (pixels + 7) / 8, shorter = pixels / strips, longer = pixels % strips;
+    for (ptrdiff_t i = 0; i < strips; i++) {
+        const ptrdiff_t strip = shorter + (i < longer);
+        switch (strip) {
+#define CK_STRIP(s)                                                                                                         \
+    case s:                                                                                                                 \
+        strip_words(s, taps, step, channels, &g, x, w, y);                                                                  \
+        break;
+            CK_STRIPS(CK_STRIP)
+#undef CK_STRIP
+        }
+        x += strip * g.x_pixel;
+        y += strip * g.y_pixel;
+    }
+}
+
+/* taps, step: kept apart, because the compiler would share addresses between them through the stack. */
+#define CK_RUNS(X) X(0, 0) X(2, 1) X(3, 1) X(3, 2) X(5, 1) X(5, 2) X(7, 1)
+#define CK_RUN(taps, step)                                                                                                  \
+    static __attribute__((noinline)) void strips_##taps##_##step(ptrdiff_t pixels, ptrdiff_t channels,                      \
+                                                                 const ck_depthwise *g, ptrdiff_t x, ptrdiff_t w, real *y)  \
+    {                                                                                                                       \
+        strips_of(taps, step, pixels, channels, g, x, w, y);                                                                \
+    }
+CK_RUNS(CK_RUN)
+#undef CK_RUN
 
 static void depthwise_strip(ptrdiff_t pixels, ptrdiff_t channels, const ck_depthwise *g, ptrdiff_t x, ptrdiff_t w, void *y)
 {
-#define CK_STRIP(k, step)                                                                                                   \
-    if (g->taps == k && g->x_pixel == step * g->x_tap) {                                                                    \
-        words_of(k, step, pixels, channels, g, x, w, y);                                                                    \
+#define CK_RUN(known, step)                                                                                                 \
+    if (known == 0 || (g->taps == known && g->x_pixel == step * g->x_tap && pixels > 1)) {                                  \
+        strips_##known##_##step(pixels, channels, g, x, w, y);                                                              \
         return;                                                                                                             \
     }
-    if (pixels > 1) {
-        CK_STRIP(3, 1)
-        CK_STRIP(3, 2)
-        CK_STRIP(2, 1)
-        CK_STRIP(5, 1)
-        CK_STRIP(5, 2)
-        CK_STRIP(7, 1)
-    }
-#undef CK_STRIP
-    words_of(0, 0, pixels, channels, g, x, w, y);
+    CK_RUN(2, 1) CK_RUN(3, 1) CK_RUN(3, 2) CK_RUN(5, 1) CK_RUN(5, 2) CK_RUN(7, 1) CK_RUN(0, 0)
+#undef CK_RUN
 }
 
 /* `rows` by `taps` sums of one word of channels. */
