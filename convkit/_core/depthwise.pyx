@@ -13,10 +13,12 @@ from convkit._core.cpu cimport (ck_depthwise, ck_depthwise_filters, ck_flush_sub
 cdef enum:
     NEAR = 24 << 10                             # bytes: what the lines of x that a target line reads may take of L1
     BLOCK = 256 << 10                           # bytes of the target that a task writes at most: a share of L2
-    PANEL = 256                                 # bytes of a pixel that a panel has at least: whole cache lines, read in order
+    FAR = 1 << 20                               # bytes of an image of source and target: from there on read in order, whole
+    PANEL = 256                                 # bytes of a pixel that a panel has at least: whole cache lines
     TASKS = 16                                  # enough for the threads to finish together
     ROWS = 32                                   # lines of the filter at a time; more of them resume the sums
-    PIXELS = 512                                # pixels that a word of the gradient of the filters sums before the next word
+    PIXELS = 224                                # pixels that a word of the gradient of the filters sums before the next word
+    LEAST = 64                                  # pixels of a chunk for that gradient
 
 cdef struct Phase:                              # a row of the table of phases
     Py_ssize_t first, step, pixels, taps, tap, tap_step, at, at_step, lo, hi
@@ -84,6 +86,8 @@ cdef class Schedule:
         for j in range(work.axis[1].count):
             height = max(height, work.axis[1].phases[j].taps)
         most = max(<Py_ssize_t>PANEL // (work.k.vector * itemsize), <Py_ssize_t>NEAR // max(<Py_ssize_t>1, width * height))
+        if 2 * width * lines * work.words > FAR:
+            most = work.words
         work.panels = ceil_div(work.words, most)
         work.panel = ceil_div(work.words, work.panels)
         work.block = clip(BLOCK // max(<Py_ssize_t>1, width * work.panel), 1, max(<Py_ssize_t>1, lines))
@@ -91,7 +95,8 @@ cdef class Schedule:
             work.block = ceil_div(work.block, 2)
         work.blocks = ceil_div(lines, work.block)
         self.tasks = images * work.blocks * work.panels
-        self.chunks = clip(TASKS // work.panels, 1, max(<Py_ssize_t>1, images * lines))
+        self.chunks = clip(min(TASKS // work.panels, images * lines * work.axis[2].slots // LEAST), 1,
+                           max(<Py_ssize_t>1, images * lines))
         self.packed = work.words * taps * work.k.vector
         self.kept = (phases.base, axes.base)
 
@@ -280,7 +285,8 @@ cdef void add(const Work *work, Py_ssize_t panel, Py_ssize_t n, Py_ssize_t d, Py
         s = inside(aw, pw, j)
         g.taps, whole = s.count, j == pw.lo and pw.hi > pw.lo
         if whole:
-            g.dy_line, g.x_line, g.dy_pixel, g.x_pixel = work.target_stride[2], ah.step * step[2], work.target_stride[3], aw.step * step[3]
+            g.dy_line, g.x_line = work.target_stride[2], ah.step * step[2]
+            g.dy_pixel, g.x_pixel = work.target_stride[3], aw.step * step[3]
         else:                                   # down the lines, at one place near an end of them
             g.dy_line, g.x_line, g.dy_pixel, g.x_pixel = 0, 0, work.target_stride[2], ah.step * step[2]
         for t in range(sd.count if s.count and sh.count else 0):

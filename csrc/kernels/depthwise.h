@@ -26,7 +26,7 @@ CK_INLINE void strip_of(const int strip, const int taps, const int step, const c
                 filter[k] = v_load(w);
 #pragma GCC unroll 24
             for (int i = 0; i < (strip - 1) * step + taps; i++, x += g->x_tap) {
-                const vf a = v_load(x);
+                const vf a = v_hold(v_load(x));
 #pragma GCC unroll 7
                 for (int k = 0; k < taps; k++)
                     if (i >= k && (i - k) % step == 0 && (i - k) / step < strip)
@@ -147,12 +147,12 @@ CK_INLINE void filters_of(const int rows, const int taps, ptrdiff_t lines, ptrdi
             v_store(sums + r * g->sums_row + k * VL, sum[r][k]);
 }
 
-/* All sums of one word, in blocks that the registers hold. */
-CK_INLINE void blocks_of(ptrdiff_t lines, ptrdiff_t pixels, const ck_depthwise_filters *g, const ptrdiff_t n, const real *dy,
-                         const real *x, real *sums)
+/* All sums of one word, in blocks that the registers hold; a last word that is not `whole` goes row by row. */
+CK_INLINE void blocks_of(const int whole, ptrdiff_t lines, ptrdiff_t pixels, const ck_depthwise_filters *g, const ptrdiff_t n,
+                         const real *dy, const real *x, real *sums)
 {
     const ptrdiff_t tap_blocks = (g->taps + 6) / 7, widest = (g->taps + tap_blocks - 1) / tap_blocks;
-    const ptrdiff_t height = SUMS / widest < 5 ? SUMS / widest : 5, row_blocks = (g->rows + height - 1) / height;
+    const ptrdiff_t height = !whole ? 1 : SUMS / widest < 5 ? SUMS / widest : 5, row_blocks = (g->rows + height - 1) / height;
     for (ptrdiff_t i = 0; i < row_blocks * tap_blocks; i++) {
         const ptrdiff_t r = g->rows * (i / tap_blocks) / row_blocks, r_end = g->rows * (i / tap_blocks + 1) / row_blocks;
         const ptrdiff_t k = g->taps * (i % tap_blocks) / tap_blocks, k_end = g->taps * (i % tap_blocks + 1) / tap_blocks;
@@ -160,7 +160,7 @@ CK_INLINE void blocks_of(ptrdiff_t lines, ptrdiff_t pixels, const ck_depthwise_f
         real *to = sums + r * g->sums_row + k * VL;
 #define CK_SUMS(rows, taps)                                                                                                 \
     case 8 * rows + taps:                                                                                                   \
-        if (rows * taps <= SUMS)                                                                                            \
+        if (rows * taps <= (whole ? SUMS : 7) && (whole || rows == 1))                                                      \
             filters_of(rows, taps, lines, pixels, g, n, dy, from, to);                                                      \
         break;
 #define CK_SUMS_ROWS(r) CK_SUMS(r, 1) CK_SUMS(r, 2) CK_SUMS(r, 3) CK_SUMS(r, 4) CK_SUMS(r, 5) CK_SUMS(r, 6) CK_SUMS(r, 7)
@@ -179,7 +179,7 @@ static void depthwise_filters(ptrdiff_t lines, ptrdiff_t pixels, ptrdiff_t chann
     real *sums = sums_from;
     ptrdiff_t c = 0;
     for (; c + VL <= channels; c += VL, sums += g->sums_word)
-        blocks_of(lines, pixels, g, VL, dy + c, x + c, sums);
+        blocks_of(1, lines, pixels, g, VL, dy + c, x + c, sums);
     if (c < channels)
-        blocks_of(lines, pixels, g, channels - c, dy + c, x + c, sums);
+        blocks_of(0, lines, pixels, g, channels - c, dy + c, x + c, sums);
 }

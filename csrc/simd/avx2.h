@@ -23,6 +23,11 @@ static inline vf v_load_n(const real *p, ptrdiff_t n)                           
 {
     return V(maskload)(p, _mm256_loadu_si256((const __m256i *)(v_lanes + VL - n)));
 }
+static inline vf v_hold(vf a)                                                                   /* a, loaded once and kept */
+{
+    __asm__("" : "+x"(a));
+    return a;
+}
 static inline void v_store(real *p, vf a) { V(storeu)(p, a); }
 static inline void v_stream(real *p, vf a) { V(stream)(p, a); }                                /* p aligned, past the caches */
 static inline void v_fence(void) { _mm_sfence(); }                                              /* after v_stream */
