@@ -36,6 +36,7 @@ if ARM:
 MODULES = [
     "call",
     "cpu",
+    "depthwise",
     "direct",
     "filters",
     "layout",

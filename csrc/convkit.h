@@ -64,6 +64,26 @@ typedef struct {
     int keep[2];                                   /* those of them to store */
     int relu;
 } ck_fold;
+/* What neighbouring target pixels of a depthwise convolution read and what becomes of their sums. */
+typedef struct {
+    ptrdiff_t rows;                                /* lines of the source, and of the filters, that a pixel reads */
+    const void *const *x;                          /* a place in each line of the source */
+    const void *const *w;                          /* the first tap of each line of the filters */
+    ptrdiff_t taps, x_tap, w_tap;                  /* taps of each line; from one to the next in the source and the filters */
+    ptrdiff_t x_pixel, y_pixel;                    /* from what one pixel reads to what the next reads; from pixel to pixel */
+    ptrdiff_t w_word;                              /* from one word of channels to the next in the filters */
+    const void *bias;                              /* one value per channel, or NULL for zeros */
+    int resume;                                    /* start from the stored sums of an earlier call instead */
+    int relu;
+} ck_depthwise;
+
+/* What the gradient of depthwise filters sums over, all from one place on; rows and taps are those of the filters. */
+typedef struct {
+    ptrdiff_t rows, taps;
+    ptrdiff_t dy_line, dy_pixel;
+    ptrdiff_t x_line, x_pixel, x_row, x_tap;
+    ptrdiff_t sums_row, sums_word;
+} ck_depthwise_filters;
 
 /* Every kernel: name and arguments. A table with a hole does not compile. The files in kernels/ say what each one does. */
 #define CK_KERNELS(X)                                                                                                       \
@@ -84,6 +104,9 @@ typedef struct {
     X(wino_output, (const ck_fold *fold, const void *points, ptrdiff_t step, ptrdiff_t channels, void *outputs, int *odd))  \
     X(wino_filter, (const int *form, const int *taps, const void *w, ptrdiff_t tap_step, ptrdiff_t elements, void *u,       \
                     ptrdiff_t step))                                                                                        \
+    X(depthwise_strip, (ptrdiff_t pixels, ptrdiff_t channels, const ck_depthwise *g, ptrdiff_t x, ptrdiff_t w, void *y))    \
+    X(depthwise_filters, (ptrdiff_t lines, ptrdiff_t pixels, ptrdiff_t channels, const ck_depthwise_filters *g,             \
+                          const void *dy, const void *x, void *sums))                                                       \
     X(multiply_add, (ptrdiff_t repeats, void *sink))
 
 #define CK_FIELD(name, arguments) void (*name) arguments;

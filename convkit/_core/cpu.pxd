@@ -45,6 +45,18 @@ cdef extern from "convkit.h" nogil:
         int resume
         int stream
 
+    ctypedef struct ck_depthwise:
+        Py_ssize_t rows
+        const void *const *x
+        const void *const *w
+        Py_ssize_t taps, x_tap, w_tap, x_pixel, y_pixel, w_word
+        const void *bias
+        int resume
+        int relu
+
+    ctypedef struct ck_depthwise_filters:
+        Py_ssize_t rows, taps, dy_line, dy_pixel, x_line, x_pixel, x_row, x_tap, sums_row, sums_word
+
     ctypedef struct ck_kernels:
         const char *isa
         int vector
@@ -70,6 +82,10 @@ cdef extern from "convkit.h" nogil:
                             int *odd) noexcept nogil
         void (*wino_filter)(const int *form, const int *taps, const void *w, Py_ssize_t tap_step, Py_ssize_t elements, void *u,
                             Py_ssize_t step) noexcept nogil
+        void (*depthwise_strip)(Py_ssize_t pixels, Py_ssize_t channels, const ck_depthwise *g, Py_ssize_t x, Py_ssize_t w,
+                                void *y) noexcept nogil
+        void (*depthwise_filters)(Py_ssize_t lines, Py_ssize_t pixels, Py_ssize_t channels, const ck_depthwise_filters *g,
+                                  const void *dy, const void *x, void *sums) noexcept nogil
         void (*multiply_add)(Py_ssize_t repeats, void *sink) noexcept nogil
 
     const char *const ck_isas[]

@@ -14,10 +14,15 @@ from __future__ import annotations
 import numpy as np
 
 from convkit._core import cpu
-from convkit.ops import check, direct, winograd
+from convkit.ops import check, depthwise, direct, winograd
 from convkit.plan import choose
 
-MODULES = {"direct": direct, "winograd": winograd.WINOGRAD, "winograd2": winograd.WINOGRAD2}
+MODULES = {
+    "depthwise": depthwise,
+    "winograd": winograd.WINOGRAD,
+    "winograd2": winograd.WINOGRAD2,
+    "direct": direct,
+}
 
 
 def module(conv, which: str, algorithm: str, itemsize: int, op: str):

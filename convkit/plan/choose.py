@@ -11,10 +11,16 @@ The choice reads shapes alone; never the threads, nor, forward, the batch: both 
 
 from __future__ import annotations
 
-from convkit.plan import direct, winograd
+from convkit.plan import depthwise, direct, winograd
 
-ALGORITHMS = {"winograd": winograd, "winograd2": winograd, "direct": direct}  # the first that fits and pays is chosen
-ROUNDS_MORE = ("winograd", "winograd2")                                        # not under accuracy("strict")
+# The first that fits and pays is chosen.
+ALGORITHMS = {
+    "depthwise": depthwise,
+    "winograd": winograd,
+    "winograd2": winograd,
+    "direct": direct,
+}
+ROUNDS_MORE = ("winograd", "winograd2")                 # not under accuracy("strict")
 
 
 def algorithm(conv, which: str, name: str, itemsize: int, strict: bool) -> str:

@@ -8,6 +8,7 @@
 #include "../kernels/pool.h"
 #include "../kernels/transpose.h"
 #include "../kernels/wino.h"
+#include "../kernels/depthwise.h"
 #include "../kernels/probe.h"
 
 #define CK_STRING(isa) #isa

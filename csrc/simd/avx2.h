@@ -3,7 +3,7 @@
 
 #define CK_ISA avx2
 #define CK_TILE_ROWS { 0, 8, 6 }
-enum { VECS = 2 };
+enum { VECS = 2, SUMS = 10 };
 
 #if CK_DOUBLE
 typedef __m256d vf;
@@ -22,6 +22,11 @@ static inline vf v_load(const real *p) { return V(loadu)(p); }
 static inline vf v_load_n(const real *p, ptrdiff_t n)                                           /* zeros after n */
 {
     return V(maskload)(p, _mm256_loadu_si256((const __m256i *)(v_lanes + VL - n)));
+}
+static inline vf v_hold(vf a)                                                                   /* a, loaded once and kept */
+{
+    __asm__("" : "+x"(a));
+    return a;
 }
 static inline void v_store(real *p, vf a) { V(storeu)(p, a); }
 static inline void v_stream(real *p, vf a) { V(stream)(p, a); }                                /* p aligned, past the caches */

@@ -3,7 +3,7 @@
 
 #define CK_ISA avx512
 #define CK_TILE_ROWS { 0, 14, 12, 8, 6 }
-enum { VECS = 4 };
+enum { VECS = 4, SUMS = 25 };
 
 #if CK_DOUBLE
 typedef __m512d vf;
@@ -22,6 +22,11 @@ static inline vf v_zero(void) { return V(setzero)(); }
 static inline vf v_set1(real a) { return V(set1)(a); }
 static inline vf v_load(const real *p) { return V(loadu)(p); }
 static inline vf v_load_n(const real *p, ptrdiff_t n) { return V(maskz_loadu)(v_first(n), p); }  /* zeros after n */
+static inline vf v_hold(vf a)                                                                   /* a, loaded once and kept */
+{
+    __asm__("" : "+v"(a));
+    return a;
+}
 static inline void v_store(real *p, vf a) { V(storeu)(p, a); }
 static inline void v_store_n(real *p, vf a, ptrdiff_t n) { V(mask_storeu)(p, v_first(n), a); }
 static inline void v_stream(real *p, vf a) { V(stream)(p, a); }                                /* p aligned, past the caches */

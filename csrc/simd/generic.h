@@ -1,7 +1,7 @@
 /* Any CPU: vectors of 16 bytes in the compiler's own arithmetic, fused only where the machine fuses. */
 #define CK_ISA generic
 #define CK_TILE_ROWS { 0, 8, 4 }
-enum { VECS = 2 };
+enum { VECS = 2, SUMS = 10 };
 
 typedef real vf __attribute__((vector_size(16)));
 typedef real vf_any __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
@@ -10,6 +10,7 @@ enum { VL = sizeof(vf) / sizeof(real) };
 static inline vf v_zero(void) { return (vf){ 0 }; }
 static inline vf v_set1(real a) { return v_zero() + a; }
 static inline vf v_load(const real *p) { return *(const vf_any *)p; }
+static inline vf v_hold(vf a) { return a; }                                                     /* a, loaded once and kept */
 static inline void v_store(real *p, vf a) { *(vf_any *)p = a; }
 static inline void v_stream(real *p, vf a) { v_store(p, a); }                                   /* p aligned, past the caches */
 static inline void v_fence(void) {}                                                             /* after v_stream */

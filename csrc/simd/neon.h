@@ -3,7 +3,7 @@
 
 #define CK_ISA neon
 #define CK_TILE_ROWS { 0, 12, 12, 8 }
-enum { VECS = 3 };
+enum { VECS = 3, SUMS = 25 };
 
 #if CK_DOUBLE
 typedef float64x2_t vf;
@@ -19,6 +19,7 @@ enum { VL = sizeof(vf) / sizeof(real) };
 static inline vf v_zero(void) { return V_DUP(0); }
 static inline vf v_set1(real a) { return V_DUP(a); }
 static inline vf v_load(const real *p) { return V(vld1)(p); }
+static inline vf v_hold(vf a) { return a; }                                                     /* a, loaded once and kept */
 static inline void v_store(real *p, vf a) { V(vst1)(p, a); }
 static inline void v_stream(real *p, vf a) { v_store(p, a); }                                   /* p aligned, past the caches */
 static inline void v_fence(void) {}                                                             /* after v_stream */

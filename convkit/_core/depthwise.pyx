@@ -1,0 +1,297 @@
+# Depthwise convolution: lines of target pixels, cut where taps enter and leave the padding, so that a run of pixels reads the
+# same taps. Nothing is copied. The tables are made in plan/depthwise.py; rank, stride, dilation and direction are not known here.
+#
+# A task is a few lines of one image and a panel of channels, small enough that a line of x is still in L1 when the next line
+# of the target reads it.
+from cython.parallel cimport prange
+from libc.string cimport memset
+
+from convkit._core.border cimport ceil_div, clip
+from convkit._core.cpu cimport (ck_depthwise, ck_depthwise_filters, ck_flush_subnormals, ck_kernels, ck_mode, ck_write_mode,
+                                  flushes, real, table)
+
+cdef enum:
+    NEAR = 24 << 10                             # bytes: what the lines of x that a target line reads may take of L1
+    BLOCK = 256 << 10                           # bytes of the target that a task writes at most: a share of L2
+    FAR = 1 << 20                               # bytes of an image of source and target: from there on read in order, whole
+    PANEL = 256                                 # bytes of a pixel that a panel has at least: whole cache lines
+    TASKS = 16                                  # enough for the threads to finish together
+    ROWS = 32                                   # lines of the filter at a time; more of them resume the sums
+    PIXELS = 224                                # pixels that a word of the gradient of the filters sums before the next word
+    LEAST = 64                                  # pixels of a chunk for that gradient
+
+cdef struct Phase:                              # a row of the table of phases
+    Py_ssize_t first, step, pixels, taps, tap, tap_step, at, at_step, lo, hi
+
+COLUMNS = sizeof(Phase) // sizeof(Py_ssize_t)
+
+cdef struct Axis:
+    const Phase *phases
+    Py_ssize_t count, size, step, weight        # phases; source size; source step; packed taps from one tap to the next
+    Py_ssize_t slots                            # target pixels, one phase after the other for each; the last may be missing
+
+
+cdef struct Work:                               # what all tasks share; strides in elements, of n, d, h, w
+    const ck_kernels *k
+    Axis axis[3]
+    const char *source
+    char *target
+    const char *filters
+    const char *bias
+    Py_ssize_t source_stride[4]
+    Py_ssize_t target_stride[4]
+    Py_ssize_t images, channels, words, taps, itemsize
+    Py_ssize_t panel, panels, block, blocks     # words of a panel; lines of a task
+    bint relu, flush
+
+
+cdef struct Span:                               # the taps of a target pixel that lie inside the source
+    Py_ssize_t first, count, at
+
+
+cdef inline Span inside(const Axis *a, const Phase *p, Py_ssize_t j) noexcept nogil:
+    cdef Span s
+    cdef Py_ssize_t at = p.at + j * a.step
+    s.first = clip(ceil_div(-at, p.at_step), 0, p.taps)
+    s.count = clip(ceil_div(a.size - at, p.at_step), s.first, p.taps) - s.first
+    s.at = at + s.first * p.at_step
+    return s
+
+
+cdef class Schedule:
+    """What all calls of a pass share, for one ISA and element size: its tables and how it is cut into tasks."""
+    cdef Work work
+    cdef readonly Py_ssize_t packed             # elements of the packed filters
+    cdef readonly Py_ssize_t tasks              # pieces of work that the threads share out
+    cdef readonly Py_ssize_t chunks             # of the lines, for the gradient of the filters: each has sums of its own
+    cdef object kept                            # what `work` points to
+
+    def __init__(self, const Py_ssize_t[:, ::1] phases, const Py_ssize_t[:, ::1] axes, Py_ssize_t images, Py_ssize_t channels,
+                 Py_ssize_t taps, Py_ssize_t itemsize):
+        cdef Work *work = &self.work
+        cdef Axis *a
+        cdef Py_ssize_t i, j, first = 0, lines = 1, width, height, most
+        work.k, work.images, work.channels, work.taps, work.itemsize = table(itemsize), images, channels, taps, itemsize
+        work.words = ceil_div(channels, work.k.vector)
+        for i in range(3):
+            a = &work.axis[i]
+            a.count, a.size, a.step, a.weight, a.slots = axes[i, 0], axes[i, 1], axes[i, 2], axes[i, 3], 0
+            a.phases = <const Phase *>&phases[first, 0] if a.count else NULL
+            for j in range(a.count):
+                a.slots = max(a.slots, a.count * a.phases[j].pixels)
+            first += a.count
+            lines *= a.slots if i < 2 else 1
+        width = max(work.axis[2].size, work.axis[2].slots) * work.k.vector * itemsize
+        height = 0
+        for j in range(work.axis[1].count):
+            height = max(height, work.axis[1].phases[j].taps)
+        most = max(<Py_ssize_t>PANEL // (work.k.vector * itemsize), <Py_ssize_t>NEAR // max(<Py_ssize_t>1, width * height))
+        if 2 * width * lines * work.words > FAR:
+            most = work.words
+        work.panels = ceil_div(work.words, most)
+        work.panel = ceil_div(work.words, work.panels)
+        work.block = clip(BLOCK // max(<Py_ssize_t>1, width * work.panel), 1, max(<Py_ssize_t>1, lines))
+        while work.block > 4 and images * work.panels * ceil_div(lines, work.block) < TASKS:
+            work.block = ceil_div(work.block, 2)
+        work.blocks = ceil_div(lines, work.block)
+        self.tasks = images * work.blocks * work.panels
+        self.chunks = clip(min(TASKS // work.panels, images * lines * work.axis[2].slots // LEAST), 1,
+                           max(<Py_ssize_t>1, images * lines))
+        self.packed = work.words * taps * work.k.vector
+        self.kept = (phases.base, axes.base)
+
+
+def pack(const real[:, :, :, :] w, real[::1] packed, int threads):
+    """w (O, KD, KH, KW) -> packed (words, taps, elements of a word), zeros after the last channel; whether all are finite."""
+    cdef const ck_kernels *k = table(sizeof(real))
+    cdef Py_ssize_t vector = k.vector, rows = w.shape[1] * w.shape[2], taps = rows * w.shape[3], words = packed.shape[0] // (
+        taps * vector), size = sizeof(real), t, i
+    cdef Py_ssize_t kh = w.shape[2], kw = w.shape[3], outputs = w.shape[0]
+    cdef int strange = 0
+    with nogil:
+        if w.strides[1] == kh * w.strides[2] and w.strides[2] == kw * w.strides[3]:
+            for t in range(words):
+                k.pack_panel(taps, min(outputs - t * vector, vector), 1, &w[t * vector, 0, 0, 0], w.strides[3] // size,
+                             w.strides[0] // size, &packed[t * taps * vector])
+        else:
+            for t in range(words * rows):
+                k.pack_panel(kw, min(outputs - t // rows * vector, vector), 1,
+                             &w[t // rows * vector, t % rows // kh, t % rows % kh, 0], w.strides[3] // size,
+                             w.strides[0] // size, &packed[t * kw * vector])
+        for i in range(packed.shape[0]):
+            strange |= 0 * packed[i] != 0
+    return not strange
+
+
+def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] filters, const real[::1] bias,
+        real[:, :, :, :, :] target, bint relu, int threads):
+    """target = source * filters + bias, and ReLU of it, for the pixels of the schedule's phases."""
+    cdef Work work = schedule.work
+    cdef Py_ssize_t i, t, tasks = target.shape[0] * work.blocks * work.panels
+    work.relu, work.flush = relu, flushes()
+    work.filters = <const char *>&filters[0]
+    work.bias = <const char *>&bias[0] if bias is not None else NULL
+    work.source, work.target = <const char *>&source[0, 0, 0, 0, 0], <char *>&target[0, 0, 0, 0, 0]
+    for i in range(4):
+        work.source_stride[i] = source.strides[i] // <Py_ssize_t>sizeof(real)
+        work.target_stride[i] = target.strides[i] // <Py_ssize_t>sizeof(real)
+    if threads == 1:
+        with nogil:
+            for t in range(tasks):
+                task(&work, t)
+    else:
+        for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
+            task(&work, t)
+
+
+cdef void task(const Work *work, Py_ssize_t number) noexcept nogil:
+    """A block of lines of one image, for a panel of channels."""
+    cdef Py_ssize_t panel = number % work.panels, image = number // (work.panels * work.blocks)
+    cdef Py_ssize_t first = number // work.panels % work.blocks * work.block, slot, i, j, d, h
+    cdef const Axis *ad = &work.axis[0]
+    cdef const Axis *ah = &work.axis[1]
+    cdef ck_mode mode = ck_flush_subnormals(work.flush)
+    for slot in range(first, min(first + work.block, ad.slots * ah.slots)):
+        i, j = slot // ah.slots, slot % ah.slots
+        d, h = i // ad.count, j // ah.count
+        if d < ad.phases[i % ad.count].pixels and h < ah.phases[j % ah.count].pixels:
+            line(work, image, panel, &ad.phases[i % ad.count], d, &ah.phases[j % ah.count], h)
+    ck_write_mode(mode)
+
+
+cdef void line(const Work *work, Py_ssize_t image, Py_ssize_t panel, const Phase *pd, Py_ssize_t d, const Phase *ph,
+               Py_ssize_t h) noexcept nogil:
+    """One line of target pixels."""
+    cdef const void *lines[ROWS]
+    cdef const void *filters[ROWS]
+    cdef ck_depthwise g
+    cdef const Axis *ad = &work.axis[0]
+    cdef const Axis *ah = &work.axis[1]
+    cdef Span sd = inside(ad, pd, d), sh = inside(ah, ph, h)
+    cdef Py_ssize_t word = panel * work.panel, vector = work.k.vector, channel = word * vector
+    cdef Py_ssize_t channels = min(work.channels - channel, work.panel * vector), rows = sd.count * sh.count, row = 0, i, td, th
+    cdef const char *x = work.source + (image * work.source_stride[0] + channel) * work.itemsize
+    cdef const char *w = work.filters + word * work.taps * vector * work.itemsize
+    cdef char *y = work.target + (image * work.target_stride[0] + (pd.first + d * pd.step) * work.target_stride[1]
+                                  + (ph.first + h * ph.step) * work.target_stride[2] + channel) * work.itemsize
+    g.x, g.w, g.w_word = lines, filters, work.taps * vector
+    g.bias = work.bias + channel * work.itemsize if work.bias != NULL else NULL
+    while True:
+        g.rows = min(rows - row, <Py_ssize_t>ROWS)
+        for i in range(g.rows):
+            td, th = (row + i) // sh.count, (row + i) % sh.count
+            lines[i] = x + ((sd.at + td * pd.at_step) * work.source_stride[1]
+                            + (sh.at + th * ph.at_step) * work.source_stride[2]) * work.itemsize
+            filters[i] = w + ((pd.tap + (sd.first + td) * pd.tap_step) * ad.weight
+                              + (ph.tap + (sh.first + th) * ph.tap_step) * ah.weight) * vector * work.itemsize
+        g.resume = row > 0
+        row += g.rows
+        g.relu = work.relu and row == rows
+        for i in range(work.axis[2].count):
+            runs(work, &g, &work.axis[2].phases[i], channels, y)
+        if row == rows:
+            return
+
+
+cdef inline void runs(const Work *work, ck_depthwise *g, const Phase *p, Py_ssize_t channels, char *y) noexcept nogil:
+    """The pixels of one phase of a line: those whose taps all lie inside the source, and one by one those near its ends."""
+    cdef Py_ssize_t step = work.source_stride[3], j = 0, pixels
+    cdef Span s
+    g.x_pixel, g.y_pixel = work.axis[2].step * step, p.step * work.target_stride[3]
+    g.x_tap, g.w_tap = p.at_step * step, p.tap_step * work.k.vector
+    y += p.first * work.target_stride[3] * work.itemsize
+    while j < p.pixels:
+        pixels = p.hi - p.lo if j == p.lo and p.hi > p.lo else 1
+        s = inside(&work.axis[2], p, j)
+        g.taps = s.count
+        work.k.depthwise_strip(pixels, channels, g, s.at * step, (p.tap + s.first * p.tap_step) * work.k.vector,
+                               y + j * g.y_pixel * work.itemsize)
+        j += pixels
+
+
+def grad(Schedule schedule, const real[:, :, :, :, :] dy, const real[:, :, :, :, :] x, real[:, ::1] sums, real[:, ::1] dw,
+         int threads):
+    """dw (O, taps) = the gradient of the filters; sums (schedule.chunks, schedule.packed) is scratch."""
+    cdef Work work = schedule.work
+    cdef Py_ssize_t i, t, tasks = schedule.chunks * work.panels, chunks = schedule.chunks
+    work.flush = flushes()
+    work.source, work.target = <const char *>&x[0, 0, 0, 0, 0], <char *>&dy[0, 0, 0, 0, 0]
+    for i in range(4):
+        work.source_stride[i] = x.strides[i] // <Py_ssize_t>sizeof(real)
+        work.target_stride[i] = dy.strides[i] // <Py_ssize_t>sizeof(real)
+    if threads == 1:
+        with nogil:
+            for t in range(tasks):
+                chunk(&work, t, chunks, <char *>&sums[0, 0])
+    else:
+        for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
+            chunk(&work, t, chunks, <char *>&sums[0, 0])
+    with nogil:
+        for t in range(work.words):
+            gather(&work, t, sums, dw)
+
+
+cdef void gather(const Work *work, Py_ssize_t word, real[:, ::1] sums, real[:, ::1] dw) noexcept nogil:
+    """Adds up the chunks of one word of channels, in their order."""
+    cdef Py_ssize_t vector = work.k.vector, taps = work.taps, first = word * taps * vector, c, t, i
+    for i in range(1, sums.shape[0]):
+        for c in range(first, first + taps * vector):
+            sums[0, c] += sums[i, c]
+    for c in range(word * vector, min(work.channels, (word + 1) * vector)):
+        for t in range(taps):
+            dw[c, t] = sums[0, first + t * vector + c - word * vector]
+
+
+cdef void chunk(const Work *work, Py_ssize_t number, Py_ssize_t chunks, char *sums) noexcept nogil:
+    """The sums of one chunk of lines, for a panel of channels."""
+    cdef const Axis *ad = &work.axis[0]
+    cdef const Axis *ah = &work.axis[1]
+    cdef const Phase *ph = ah.phases
+    cdef Py_ssize_t panel = number % work.panels, part = number // work.panels, count, line, most
+    cdef Py_ssize_t all_lines = work.images * ad.slots * ah.slots, last = all_lines * (part + 1) // chunks, h
+    cdef Py_ssize_t words = min(work.words - panel * work.panel, work.panel), size = work.taps * work.k.vector * work.itemsize
+    cdef ck_mode mode = ck_flush_subnormals(work.flush)
+    sums += (part * work.words + panel * work.panel) * size
+    memset(sums, 0, words * size)
+    line, most = all_lines * part // chunks, max(<Py_ssize_t>1, PIXELS // work.axis[2].slots)
+    while line < last:
+        h = line % ah.slots
+        count = min(min(ph.hi - h, last - line), most) if ph.lo <= h < ph.hi else 1
+        add(work, panel, line // (ah.slots * ad.slots), line // ah.slots % ad.slots, h, count, sums)
+        line += count
+    ck_write_mode(mode)
+
+
+cdef void add(const Work *work, Py_ssize_t panel, Py_ssize_t n, Py_ssize_t d, Py_ssize_t h, Py_ssize_t count,
+              char *sums) noexcept nogil:
+    """Adds `count` lines that read the same lines of the filters."""
+    cdef const Axis *ad = &work.axis[0]
+    cdef const Axis *ah = &work.axis[1]
+    cdef const Axis *aw = &work.axis[2]
+    cdef const Phase *pw = aw.phases
+    cdef Span sd = inside(ad, ad.phases, d), sh = inside(ah, ah.phases, h), s
+    cdef Py_ssize_t vector = work.k.vector, channel = panel * work.panel * vector, j = 0, t
+    cdef Py_ssize_t channels = min(work.channels - channel, work.panel * vector)
+    cdef const Py_ssize_t *step = &work.source_stride[0]
+    cdef const char *x = work.source + (n * step[0] + sd.at * step[1] + sh.at * step[2] + channel) * work.itemsize
+    cdef const char *dy = work.target + (n * work.target_stride[0] + d * work.target_stride[1] + h * work.target_stride[2]
+                                         + channel) * work.itemsize
+    cdef bint whole
+    cdef ck_depthwise_filters g
+    g.rows, g.x_row, g.x_tap = sh.count, ah.phases.at_step * step[2], pw.at_step * step[3]
+    g.sums_row, g.sums_word = ah.weight * vector, work.taps * vector
+    sums += (sd.first * ad.weight + sh.first * ah.weight) * vector * work.itemsize
+    while j < pw.pixels:
+        s = inside(aw, pw, j)
+        g.taps, whole = s.count, j == pw.lo and pw.hi > pw.lo
+        if whole:
+            g.dy_line, g.x_line = work.target_stride[2], ah.step * step[2]
+            g.dy_pixel, g.x_pixel = work.target_stride[3], aw.step * step[3]
+        else:                                   # down the lines, at one place near an end of them
+            g.dy_line, g.x_line, g.dy_pixel, g.x_pixel = 0, 0, work.target_stride[2], ah.step * step[2]
+        for t in range(sd.count if s.count and sh.count else 0):
+            work.k.depthwise_filters(count if whole else 1, pw.hi - pw.lo if whole else count, channels, &g,
+                                     dy + j * work.target_stride[3] * work.itemsize,
+                                     x + (t * ad.phases.at_step * step[1] + s.at * step[3]) * work.itemsize,
+                                     sums + (t * ad.weight + s.first) * vector * work.itemsize)
+        j += pw.hi - pw.lo if whole else 1

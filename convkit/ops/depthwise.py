@@ -1,0 +1,71 @@
+"""The depthwise algorithm on checked arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from convkit._core import cpu, depthwise
+from convkit.ops import check, direct
+from convkit.ops.filters import PackedFilters
+from convkit.plan import conv as plan
+from convkit.plan import depthwise as tables
+
+RUN = {np.dtype(np.float32): depthwise.run["float"], np.dtype(np.float64): depthwise.run["double"]}
+
+
+class Filters:
+    """Packed filters, and whether all of them are finite: where not, taps in the padding cannot be left out."""
+
+    def __init__(self, w: np.ndarray, schedule, threads: int):
+        self.array = check.empty((schedule.packed,), w.dtype, "pack_filters")
+        self.finite = depthwise.pack(check.lifted(w)[..., 0], self.array, threads)
+        self.nbytes = self.array.nbytes
+
+
+def filters(packed: PackedFilters, schedule, isa: str, threads: int) -> Filters:
+    return packed.of(("depthwise",), isa, lambda: Filters(packed.w, schedule, threads))
+
+
+def forward(conv: plan.Conv, x, packed, b, y, relu: bool, threads: int) -> None:
+    isa, times = cpu.isa(), conv.outputs // conv.channels
+    schedule = tables.schedule(conv, "forward", isa, x.itemsize)
+    w = filters(packed, schedule, isa, threads)
+    if not w.finite:
+        direct.forward(conv, x, packed, b, y, relu, threads)
+        return
+    run, x, y = RUN[x.dtype], check.lifted(check.readable(x, threads)), check.lifted(y)
+    if times == 1:
+        run(schedule, x, w.array, b, y, relu, threads)
+        return
+    for n in range(conv.batch):                         # an image at a time, each channel repeated for its outputs
+        run(schedule, np.repeat(x[n : n + 1], times, axis=4), w.array, b, y[n : n + 1], relu, threads)
+
+
+def grad_input(conv: plan.Conv, dy, packed, dx, threads: int) -> None:
+    isa, times = cpu.isa(), conv.outputs // conv.channels
+    schedule = tables.schedule(conv, "input", isa, dy.itemsize)
+    w = filters(packed, schedule, isa, threads)
+    if not w.finite:
+        direct.grad_input(conv, dy, packed, dx, threads)
+        return
+    if not conv.input_pass.covers:
+        dx[...] = 0
+    if not schedule.tasks:                              # no phase has a tap
+        return
+    run, dy, dx = RUN[dy.dtype], check.lifted(check.readable(dy, threads)), check.lifted(dx)
+    if times == 1:
+        run(schedule, dy, w.array, None, dx, False, threads)
+        return
+    each = np.zeros((1, *dx.shape[1:4], conv.outputs), dy.dtype)
+    for n in range(conv.batch):                         # what each output gives to its channel
+        run(schedule, dy[n : n + 1], w.array, None, each, False, threads)
+        each.reshape(*dx.shape[1:], times).sum(axis=-1, out=dx[n])
+
+
+def grad_filters(conv: plan.Conv, dy, x, dw, threads: int) -> None:
+    schedule = tables.schedule(conv, "filters", cpu.isa(), x.itemsize)
+    x, dy = check.lifted(check.readable(x, threads)), check.lifted(check.readable(dy, threads))
+    if conv.outputs > conv.channels:
+        x = np.repeat(x, conv.outputs // conv.channels, axis=4)
+    sums = np.empty((schedule.chunks, schedule.packed), x.dtype)
+    depthwise.grad(schedule, dy, x, sums, dw.reshape(conv.outputs, -1), threads)
