@@ -31,6 +31,12 @@ typedef struct {
     ptrdiff_t step;                                /* from one pixel to the next */
 } ck_lines;
 
+/* Neighbouring taps of a filter line: the place of the first one's first pixel in a spread line, and how many there are. */
+enum { CK_GROUP_SPAN = 3, CK_GROUP_DEEP = 4 };
+typedef struct {
+    ptrdiff_t place, span;
+} ck_run;
+
 /* Elements of max pooling: the float type of the table, integers as wide as it, narrower ones. */
 typedef enum { CK_REAL, CK_INT, CK_INT16, CK_INT8 } ck_element;
 
@@ -58,6 +64,12 @@ typedef struct {
                  ptrdiff_t x_step, void *y, uint8_t *index, ptrdiff_t y_step))                                              \
     X(sum_taps, (ptrdiff_t pixels, ptrdiff_t phases, ptrdiff_t channels, const ck_taps *taps, double count, const void *x,  \
                  const uint8_t *index, ptrdiff_t x_step, void *y, ptrdiff_t y_step))                                        \
+    X(spread_pixels, (ptrdiff_t width, ptrdiff_t depth, ptrdiff_t channels, const int32_t *lanes, const void *const *x,     \
+                      void *line))                                                                                          \
+    X(group_rows, (int rows, ptrdiff_t lines, const void *const *x, ptrdiff_t depth, ptrdiff_t width, ptrdiff_t runs,       \
+                   const ck_run *run, const void *w, void *y, ptrdiff_t y_step, const ck_finish *finish))                   \
+    X(group_sums, (ptrdiff_t pixels, ptrdiff_t cols, ptrdiff_t lines, const void *const *x, ptrdiff_t depth,                \
+                   ptrdiff_t width, ptrdiff_t runs, const ck_run *run, const void *dy, ptrdiff_t dy_step, void *sums))      \
     X(multiply_add, (ptrdiff_t repeats, void *sink))
 
 #define CK_FIELD(name, arguments) void (*name) arguments;

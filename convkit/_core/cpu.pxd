@@ -28,6 +28,10 @@ cdef extern from "convkit.h" nogil:
         int resume
         int stream
 
+    ctypedef struct ck_run:
+        Py_ssize_t place
+        Py_ssize_t span
+
     ctypedef struct ck_kernels:
         const char *isa
         int vector
@@ -47,6 +51,14 @@ cdef extern from "convkit.h" nogil:
         void (*sum_taps)(Py_ssize_t pixels, Py_ssize_t phases, Py_ssize_t channels, const ck_taps *taps, double count,
                          const void *x, const unsigned char *index, Py_ssize_t x_step, void *y,
                          Py_ssize_t y_step) noexcept nogil
+        void (*spread_pixels)(Py_ssize_t width, Py_ssize_t depth, Py_ssize_t channels, const int *lanes, const void *const *x,
+                              void *line) noexcept nogil
+        void (*group_rows)(int rows, Py_ssize_t lines, const void *const *x, Py_ssize_t depth, Py_ssize_t width,
+                           Py_ssize_t runs, const ck_run *run, const void *w, void *y, Py_ssize_t y_step,
+                           const ck_finish *finish) noexcept nogil
+        void (*group_sums)(Py_ssize_t pixels, Py_ssize_t cols, Py_ssize_t lines, const void *const *x, Py_ssize_t depth,
+                           Py_ssize_t width, Py_ssize_t runs, const ck_run *run, const void *dy, Py_ssize_t dy_step,
+                           void *sums) noexcept nogil
         void (*multiply_add)(Py_ssize_t repeats, void *sink) noexcept nogil
 
     const char *const ck_isas[]
