@@ -65,9 +65,9 @@ typedef struct {
     X(sum_taps, (ptrdiff_t pixels, ptrdiff_t phases, ptrdiff_t channels, const ck_taps *taps, double count, const void *x,  \
                  const uint8_t *index, ptrdiff_t x_step, void *y, ptrdiff_t y_step))                                        \
     X(spread_pixels, (ptrdiff_t width, ptrdiff_t depth, ptrdiff_t channels, const int32_t *lanes, const void *const *x,     \
-                      void *line))                                                                                          \
+                      ptrdiff_t ahead, void *line))                                                                         \
     X(group_rows, (int rows, ptrdiff_t lines, const void *const *x, ptrdiff_t depth, ptrdiff_t width, ptrdiff_t runs,       \
-                   const ck_run *run, const void *w, void *y, ptrdiff_t y_step, const ck_finish *finish))                   \
+                   const ck_run *run, const void *w, void *y, ptrdiff_t y_step, ptrdiff_t next, const ck_finish *finish))   \
     X(group_sums, (ptrdiff_t pixels, ptrdiff_t cols, ptrdiff_t lines, const void *const *x, ptrdiff_t depth,                \
                    ptrdiff_t width, ptrdiff_t runs, const ck_run *run, const void *dy, ptrdiff_t dy_step, void *sums))      \
     X(multiply_add, (ptrdiff_t repeats, void *sink))

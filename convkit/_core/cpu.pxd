@@ -52,9 +52,9 @@ cdef extern from "convkit.h" nogil:
                          const void *x, const unsigned char *index, Py_ssize_t x_step, void *y,
                          Py_ssize_t y_step) noexcept nogil
         void (*spread_pixels)(Py_ssize_t width, Py_ssize_t depth, Py_ssize_t channels, const int *lanes, const void *const *x,
-                              void *line) noexcept nogil
+                              Py_ssize_t ahead, void *line) noexcept nogil
         void (*group_rows)(int rows, Py_ssize_t lines, const void *const *x, Py_ssize_t depth, Py_ssize_t width,
-                           Py_ssize_t runs, const ck_run *run, const void *w, void *y, Py_ssize_t y_step,
+                           Py_ssize_t runs, const ck_run *run, const void *w, void *y, Py_ssize_t y_step, Py_ssize_t next,
                            const ck_finish *finish) noexcept nogil
         void (*group_sums)(Py_ssize_t pixels, Py_ssize_t cols, Py_ssize_t lines, const void *const *x, Py_ssize_t depth,
                            Py_ssize_t width, Py_ssize_t runs, const ck_run *run, const void *dy, Py_ssize_t dy_step,

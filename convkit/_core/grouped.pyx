@@ -103,10 +103,10 @@ cdef inline void locate(Column *c, const Work *work, Py_ssize_t image, Py_ssize_
 
 cdef inline void spread(const Work *work, const Column *c, const char *line, char *slot) noexcept nogil:
     cdef const void *pixels[WIDTH]
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, ahead = work.g.row_step * work.source.stride[2]
     for i in range(work.width):
         pixels[i] = line + c.at[i] if c.at[i] != OUTSIDE else work.zeros
-    work.k.spread_pixels(work.width, work.g.depth, c.word.channels, work.lanes, pixels, slot)
+    work.k.spread_pixels(work.width, work.g.depth, c.word.channels, work.lanes, pixels, ahead, slot)
 
 
 cdef inline Py_ssize_t gather(const void **lines, const Work *work, Column *c, Py_ssize_t row, const Phase *h) noexcept nogil:
@@ -156,7 +156,8 @@ cdef void walk(const Work *work, Column *c, Py_ssize_t word, Py_ssize_t first_ro
                     place = word * work.g.taps + work.places[(c.plane[1] * work.h.count + j) * work.w.count + p]
                     work.k.group_rows(<int>pixels, count, lines, work.g.depth, work.width, w.taps, work.runs + w.first_tap,
                                       work.filters + place * size,
-                                      line + w.first * work.target.stride[3] + c.start * step, step // work.itemsize, &finish)
+                                      line + w.first * work.target.stride[3] + c.start * step, step // work.itemsize,
+                                      work.h.target_step * work.target.stride[2], &finish)
 
 
 cdef void task(const Work *work, Py_ssize_t number, char *slots) noexcept nogil:

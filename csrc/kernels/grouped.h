@@ -13,24 +13,45 @@
  *
  * Each output has one accumulator and one order of sums (lines, runs, depth, taps), whatever the number of rows.
  */
+CK_INLINE void spread_channels(const int count, const int whole, ptrdiff_t width, ptrdiff_t channels, const int32_t *lanes,
+                               const void *const *x, ptrdiff_t ahead, real *to)
+{
+    vi from[4];
+#pragma GCC unroll 4
+    for (int k = 0; k < count; k++)
+        from[k] = v_indices(lanes + k * VL);
+    for (ptrdiff_t p = 0; p < width; p++, to += VL) {
+        const vf pixel = whole ? v_load(x[p]) : v_load_n(x[p], channels);
+        __builtin_prefetch((const char *)x[p] + ahead);
+#pragma GCC unroll 4
+        for (int k = 0; k < count; k++)
+            v_store(to + k * width * VL, v_spread(pixel, from[k]));
+    }
+}
+
+CK_INLINE void spread_depth(const int whole, ptrdiff_t width, ptrdiff_t depth, ptrdiff_t channels, const int32_t *lanes,
+                            const void *const *x, ptrdiff_t ahead, real *to)
+{
+    for (; depth >= 4; depth -= 4, lanes += 4 * VL, to += 4 * width * VL)
+        spread_channels(4, whole, width, channels, lanes, x, ahead, to);
+    for (; depth >= 1; depth -= 1, lanes += VL, to += width * VL)
+        spread_channels(1, whole, width, channels, lanes, x, ahead, to);
+}
+
 static void spread_pixels(ptrdiff_t width, ptrdiff_t depth, ptrdiff_t channels, const int32_t *lanes, const void *const *x,
-                          void *line)
+                          ptrdiff_t ahead, void *line)
 {
     real *to = line;
-    for (ptrdiff_t k = 0; k < depth; k++) {
-        if (!lanes) {                              /* one group: all outputs read the same channel */
-            for (ptrdiff_t p = 0; p < width; p++, to += VL)
-                v_store(to, v_set1(((const real *)x[p])[k]));
-            continue;
+    if (lanes && channels == VL)
+        spread_depth(1, width, depth, channels, lanes, x, ahead, to);
+    else if (lanes)
+        spread_depth(0, width, depth, channels, lanes, x, ahead, to);
+    else                                           /* one group: all outputs read the same channel */
+        for (ptrdiff_t p = 0; p < width; p++, to += VL) {
+            __builtin_prefetch((const char *)x[p] + ahead);
+            for (ptrdiff_t k = 0; k < depth; k++)
+                v_store(to + k * width * VL, v_set1(((const real *)x[p])[k]));
         }
-        const vi from = v_indices(lanes + k * VL);
-        if (channels == VL)
-            for (ptrdiff_t p = 0; p < width; p++, to += VL)
-                v_store(to, v_spread(v_load(x[p]), from));
-        else
-            for (ptrdiff_t p = 0; p < width; p++, to += VL)
-                v_store(to, v_spread(v_load_n(x[p], channels), from));
-    }
 }
 
 /* One run of taps over `rows` pixels: a word of x is loaded once for all of its taps. */
@@ -44,7 +65,7 @@ CK_INLINE const real *group_run(const int rows, const int span, ptrdiff_t depth,
             filter[t] = v_load(w + t * VL);
 #pragma GCC unroll 16
         for (int p = 0; p < rows + span - 1; p++) {
-            const vf pixel = v_load(x + p * VL);
+            const vf pixel = v_held(v_load(x + p * VL));
 #pragma GCC unroll 4
             for (int t = 0; t < span; t++)
                 if (p - t >= 0 && p - t < rows)
@@ -55,13 +76,16 @@ CK_INLINE const real *group_run(const int rows, const int span, ptrdiff_t depth,
 }
 
 CK_INLINE void group_of(const int rows, ptrdiff_t lines, const void *const *x, ptrdiff_t depth, ptrdiff_t width,
-                        ptrdiff_t runs, const ck_run *run, const real *w, real *y, ptrdiff_t y_step, const ck_finish *finish)
+                        ptrdiff_t runs, const ck_run *run, const real *w, real *y, ptrdiff_t y_step,
+                        ptrdiff_t next, const ck_finish *finish)
 {
     vf sums[CK_MAX_ROWS];
     const vf zero = v_zero(), first = finish->bias ? v_load_n(finish->bias, finish->cols) : zero;
 #pragma GCC unroll 14
     for (int r = 0; r < rows; r++)
         sums[r] = first;
+    for (int r = 0; r < rows; r++)
+        __builtin_prefetch((const char *)(y + r * y_step) + next, 1);
     for (ptrdiff_t i = 0; i < lines; i++)
         for (ptrdiff_t s = 0; s < runs; s++) {
             const real *from = (const real *)x[i] + run[s].place * VL;
@@ -88,13 +112,14 @@ CK_INLINE void group_of(const int rows, ptrdiff_t lines, const void *const *x, p
 }
 
 static void group_rows(int rows, ptrdiff_t lines, const void *const *x, ptrdiff_t depth, ptrdiff_t width, ptrdiff_t runs,
-                       const ck_run *run, const void *w, void *y, ptrdiff_t y_step, const ck_finish *finish)
+                       const ck_run *run, const void *w, void *y, ptrdiff_t y_step,
+                       ptrdiff_t next, const ck_finish *finish)
 {
     static const int tallest[] = CK_TILE_ROWS;
 #define CK_HEIGHT(r)                                                                                                        \
     case r:                                                                                                                 \
         if (r <= tallest[1])                                                                                                \
-            group_of(r, lines, x, depth, width, runs, run, w, y, y_step, finish);                                           \
+            group_of(r, lines, x, depth, width, runs, run, w, y, y_step, next, finish);                                           \
         break;
     switch (rows) {
         CK_HEIGHTS(CK_HEIGHT)
