@@ -31,11 +31,26 @@ typedef struct {
     ptrdiff_t step;                                /* from one pixel to the next */
 } ck_lines;
 
-/* Neighbouring taps of a filter line: the place of the first one's first pixel in a spread line, and how many there are. */
-enum { CK_GROUP_SPAN = 3, CK_GROUP_DEEP = 4 };
+/* Grouped convolution: neighbouring taps of a filter line, from the pixel that the first one reads on. */
+enum { CK_GROUP_SPAN = 3, CK_GROUP_DEEP = 4 };     /* most taps of a run; channels of a group that are summed together */
 typedef struct {
     ptrdiff_t place, span;
 } ck_run;
+
+/* A line of pixels that lie anyhow: pixel p is at[p] bytes from `line`. */
+typedef struct {
+    const void *line;
+    const ptrdiff_t *at;
+} ck_pixels;
+
+/* The groups of one SIMD word. */
+typedef struct {
+    const int32_t *lanes;                          /* (depth, vector) the channel of a word of x that each output reads */
+    const ck_run *run;
+    ptrdiff_t runs, width;                         /* of a line of the filter; pixels of a line of x */
+    ptrdiff_t depth, channels;                     /* inputs of a group, of the word */
+    int alone;                                     /* one group, or a part of one */
+} ck_group;
 
 /* Elements of max pooling: the float type of the table, integers as wide as it, narrower ones. */
 typedef enum { CK_REAL, CK_INT, CK_INT16, CK_INT8 } ck_element;
@@ -64,12 +79,10 @@ typedef struct {
                  ptrdiff_t x_step, void *y, uint8_t *index, ptrdiff_t y_step))                                              \
     X(sum_taps, (ptrdiff_t pixels, ptrdiff_t phases, ptrdiff_t channels, const ck_taps *taps, double count, const void *x,  \
                  const uint8_t *index, ptrdiff_t x_step, void *y, ptrdiff_t y_step))                                        \
-    X(spread_pixels, (ptrdiff_t width, ptrdiff_t depth, ptrdiff_t channels, const int32_t *lanes, const void *const *x,     \
-                      ptrdiff_t ahead, void *line))                                                                         \
-    X(group_rows, (int rows, ptrdiff_t lines, const void *const *x, ptrdiff_t depth, ptrdiff_t width, ptrdiff_t runs,       \
-                   const ck_run *run, const void *w, void *y, ptrdiff_t y_step, ptrdiff_t next, const ck_finish *finish))   \
-    X(group_sums, (ptrdiff_t pixels, ptrdiff_t cols, ptrdiff_t lines, const void *const *x, ptrdiff_t depth,                \
-                   ptrdiff_t width, ptrdiff_t runs, const ck_run *run, const void *dy, ptrdiff_t dy_step, void *sums))      \
+    X(group_rows, (int rows, const ck_group *g, ptrdiff_t lines, const ck_pixels *x, ptrdiff_t ahead, const void *w,        \
+                   void *y, ptrdiff_t y_step, ptrdiff_t next, const ck_finish *finish))                                     \
+    X(group_sums, (ptrdiff_t pixels, ptrdiff_t cols, const ck_group *g, ptrdiff_t lines, const ck_pixels *x,                \
+                   const void *dy, ptrdiff_t dy_step, void *sums))                                                          \
     X(multiply_add, (ptrdiff_t repeats, void *sink))
 
 #define CK_FIELD(name, arguments) void (*name) arguments;

@@ -32,6 +32,19 @@ cdef extern from "convkit.h" nogil:
         Py_ssize_t place
         Py_ssize_t span
 
+    ctypedef struct ck_pixels:
+        const void *line
+        const Py_ssize_t *at
+
+    ctypedef struct ck_group:
+        const int *lanes
+        const ck_run *run
+        Py_ssize_t runs
+        Py_ssize_t width
+        Py_ssize_t depth
+        Py_ssize_t channels
+        int alone
+
     ctypedef struct ck_kernels:
         const char *isa
         int vector
@@ -51,14 +64,10 @@ cdef extern from "convkit.h" nogil:
         void (*sum_taps)(Py_ssize_t pixels, Py_ssize_t phases, Py_ssize_t channels, const ck_taps *taps, double count,
                          const void *x, const unsigned char *index, Py_ssize_t x_step, void *y,
                          Py_ssize_t y_step) noexcept nogil
-        void (*spread_pixels)(Py_ssize_t width, Py_ssize_t depth, Py_ssize_t channels, const int *lanes, const void *const *x,
-                              Py_ssize_t ahead, void *line) noexcept nogil
-        void (*group_rows)(int rows, Py_ssize_t lines, const void *const *x, Py_ssize_t depth, Py_ssize_t width,
-                           Py_ssize_t runs, const ck_run *run, const void *w, void *y, Py_ssize_t y_step, Py_ssize_t next,
-                           const ck_finish *finish) noexcept nogil
-        void (*group_sums)(Py_ssize_t pixels, Py_ssize_t cols, Py_ssize_t lines, const void *const *x, Py_ssize_t depth,
-                           Py_ssize_t width, Py_ssize_t runs, const ck_run *run, const void *dy, Py_ssize_t dy_step,
-                           void *sums) noexcept nogil
+        void (*group_rows)(int rows, const ck_group *g, Py_ssize_t lines, const ck_pixels *x, Py_ssize_t ahead, const void *w,
+                           void *y, Py_ssize_t y_step, Py_ssize_t next, const ck_finish *finish) noexcept nogil
+        void (*group_sums)(Py_ssize_t pixels, Py_ssize_t cols, const ck_group *g, Py_ssize_t lines, const ck_pixels *x,
+                           const void *dy, Py_ssize_t dy_step, void *sums) noexcept nogil
         void (*multiply_add)(Py_ssize_t repeats, void *sink) noexcept nogil
 
     const char *const ck_isas[]

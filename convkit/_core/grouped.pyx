@@ -1,24 +1,24 @@
 # Convolution in groups of a few channels: several groups share a SIMD word (csrc/kernels/grouped.h).
 #
-# A task walks down a column of the target for the channels of one word: it spreads each line of the source into a slot when a
-# row first reads it, and then every row is sums over its lines' slots. The tables come from plan/grouped.py.
+# A task walks down a column of the target, a strip of pixels wide, for the channels of one word. The tables come from
+# plan/grouped.py.
 from libc.stdint cimport uintptr_t
 
-from cython.parallel cimport prange, threadid
+from cython.parallel cimport prange
 
-from convkit._core.cpu cimport (ck_finish, ck_flush_subnormals, ck_kernels, ck_mode, ck_run, ck_write_mode, flushes, real,
-                                  table)
+from convkit._core.cpu cimport (ck_finish, ck_flush_subnormals, ck_group, ck_kernels, ck_mode, ck_pixels, ck_run, ck_write_mode,
+                                  flushes, real, table)
 
 cdef enum:
-    SLOTS = 64                                  # most slots, as in plan/grouped.py
-    WIDTH = 512                                 # most pixels of a slot
+    LINES = 64                                  # most lines of the source that a row reads, as in plan/grouped.py
+    WIDTH = 512                                 # most pixels of a line,
+    PIXELS = 4096                               # and of all lines together
     OUTSIDE = 1                                 # no byte offset of a pixel: those are whole elements
-    ALIGNMENT = 64
 
 
 cdef struct Geometry:                           # as named in plan/grouped.py
     Py_ssize_t groups, depth, cols, together, words, images, strip, strips, pixels
-    Py_ssize_t row_chunk, row_step, row_base, row_slots, slots, taps
+    Py_ssize_t row_chunk, row_step, taps
 
 
 cdef struct Phase:                              # a row of `phases`
@@ -49,7 +49,8 @@ cdef struct Work:                               # what all tasks of a pass share
     const ck_run *runs
     const int *lanes
     const char *zeros
-    Py_ssize_t width, row_count, plane_count, row_parts, slot_bytes, itemsize, chunks
+    const Py_ssize_t *nowhere                   # offsets of a line of zeros
+    Py_ssize_t width, row_count, plane_count, row_parts, itemsize, chunks
     Array source, target                        # of a call
     const char *filters
     const char *bias
@@ -62,13 +63,14 @@ cdef struct Word:                               # the channels of one SIMD word,
 
 cdef struct Column:                             # of a task
     Word word
-    char *slots
     Py_ssize_t start, width                     # target pixels along w
     const char *origin                          # of the image and channel in the source
     char *target
     const Py_ssize_t *plane
-    Py_ssize_t at[WIDTH]                        # byte offset in a line of each pixel of a slot, or OUTSIDE
-    Py_ssize_t held[SLOTS]                      # the line that a slot holds, or -1
+    bint border                                 # whether some pixel lies outside of the image
+    Py_ssize_t at[WIDTH]                        # byte offset of each pixel in its line, or OUTSIDE
+    ck_pixels lines[LINES]                      # that a row reads
+    Py_ssize_t bordered[PIXELS]                 # offsets in those lines, from the zeros, where some pixels lie outside
 
 
 cdef inline Word word_of(const Work *work, Py_ssize_t number) noexcept nogil:
@@ -84,108 +86,111 @@ cdef inline Word word_of(const Work *work, Py_ssize_t number) noexcept nogil:
     return word
 
 
-cdef inline void locate(Column *c, const Work *work, Py_ssize_t image, Py_ssize_t plane, Py_ssize_t strip, Py_ssize_t word,
-                        char *slots) noexcept nogil:
-    cdef Py_ssize_t i, w
-    c.word, c.slots = word_of(work, word), slots
+cdef inline void locate(Column *c, const Work *work, Py_ssize_t unit, Py_ssize_t word) noexcept nogil:
+    """The column of a unit: strips, then parts of the rows, planes, images."""
+    cdef Py_ssize_t strip = unit % work.g.strips, plane = unit // work.g.strips // work.row_parts % work.plane_count, i, w
+    cdef Py_ssize_t image = unit // work.g.strips // work.row_parts // work.plane_count
+    c.word = word_of(work, word)
     c.start = strip * work.g.pixels // work.g.strips
     c.width = (strip + 1) * work.g.pixels // work.g.strips - c.start
     c.plane = work.planes + 3 * plane
     c.origin = work.source.origin + image * work.source.stride[0] + c.word.source * work.itemsize
     c.target = (work.target.origin + image * work.target.stride[0] + c.plane[0] * work.target.stride[1]
                 + c.word.target * work.itemsize)
+    c.border = False
     for i in range(work.width):
         w = c.start * work.w.step + work.columns[i]
-        c.at[i] = w * work.source.stride[3] if <size_t>w < <size_t>work.w.size else OUTSIDE
-    for i in range(work.g.slots):
-        c.held[i] = -1
+        if <size_t>w < <size_t>work.w.size:
+            c.at[i] = w * work.source.stride[3]
+        else:
+            c.at[i], c.border = OUTSIDE, True
 
 
-cdef inline void spread(const Work *work, const Column *c, const char *line, char *slot) noexcept nogil:
-    cdef const void *pixels[WIDTH]
-    cdef Py_ssize_t i, ahead = work.g.row_step * work.source.stride[2]
+cdef inline void hem(const Work *work, const Column *c, const char *line, Py_ssize_t *at) noexcept nogil:
+    """Offsets of a line's pixels from the zeros, which stand for those outside."""
+    cdef Py_ssize_t i, far = <Py_ssize_t>(<uintptr_t>line - <uintptr_t>work.zeros)
     for i in range(work.width):
-        pixels[i] = line + c.at[i] if c.at[i] != OUTSIDE else work.zeros
-    work.k.spread_pixels(work.width, work.g.depth, c.word.channels, work.lanes, pixels, ahead, slot)
+        at[i] = far + c.at[i] if c.at[i] != OUTSIDE else 0
 
 
-cdef inline Py_ssize_t gather(const void **lines, const Work *work, Column *c, Py_ssize_t row, const Phase *h) noexcept nogil:
-    """The slots that a target row reads, spread where they are not yet."""
+cdef inline Py_ssize_t gather(Column *c, const Work *work, Py_ssize_t row, const Phase *h) noexcept nogil:
+    """The lines of the source that a target row reads; their number."""
     cdef const Phase *d = work.d.phases + c.plane[1]
-    cdef Py_ssize_t i, j, plane, line, slot, count = 0
+    cdef Py_ssize_t i, j, plane, y, count = 0
+    cdef const char *line
     for i in range(d.taps):
         plane = c.plane[2] * work.d.step + work.d.offsets[d.first_tap + i]
         for j in range(h.taps):
-            line = row * work.h.step + work.h.offsets[h.first_tap + j]
-            if <size_t>plane < <size_t>work.d.size and <size_t>line < <size_t>work.h.size:
-                slot = i * work.g.row_slots + (line - work.g.row_base) // work.g.row_step % work.g.row_slots
-                lines[count] = c.slots + slot * work.slot_bytes
-                if c.held[slot] != line:
-                    c.held[slot] = line
-                    spread(work, c, c.origin + plane * work.source.stride[1] + line * work.source.stride[2],
-                           c.slots + slot * work.slot_bytes)
+            y = row * work.h.step + work.h.offsets[h.first_tap + j]
+            if <size_t>plane >= <size_t>work.d.size or <size_t>y >= <size_t>work.h.size:
+                c.lines[count].line, c.lines[count].at = work.zeros, work.nowhere
             else:
-                lines[count] = work.zeros
+                line = c.origin + plane * work.source.stride[1] + y * work.source.stride[2]
+                if c.border:
+                    hem(work, c, line, c.bordered + count * work.width)
+                    c.lines[count].line, c.lines[count].at = work.zeros, c.bordered + count * work.width
+                else:
+                    c.lines[count].line, c.lines[count].at = line, c.at
             count += 1
     return count
 
 
-cdef void walk(const Work *work, Column *c, Py_ssize_t word, Py_ssize_t first_row, Py_ssize_t last_row) noexcept nogil:
-    """The rows of a part of a column."""
-    cdef const void *lines[SLOTS]
-    cdef Py_ssize_t i, j, p, row, count, place, step = work.w.target_step * work.target.stride[3], vector = work.k.vector
-    cdef Py_ssize_t pixels, size = work.g.depth * vector * work.itemsize
+cdef inline ck_group group_of(const Work *work, const Word *word, const Phase *w) noexcept nogil:
+    cdef ck_group group
+    group.lanes, group.run, group.runs, group.width = work.lanes, work.runs + w.first_tap, w.taps, work.width
+    group.depth, group.channels, group.alone = work.g.depth, word.channels, work.g.together == 1
+    return group
+
+
+cdef void task(const Work *work, Py_ssize_t number) noexcept nogil:
+    """The pixels of a part of a column: one word of each."""
+    cdef Column c
+    cdef Py_ssize_t word = number % work.g.words, unit = number // work.g.words
+    cdef Py_ssize_t first = unit // work.g.strips % work.row_parts * work.g.row_chunk, i, j, p, row, count, place, pixels
+    cdef Py_ssize_t step = work.w.target_step * work.target.stride[3], down = work.h.target_step * work.target.stride[2]
+    cdef Py_ssize_t size = work.g.depth * work.k.vector * work.itemsize, ahead = work.g.row_step * work.source.stride[2]
     cdef const Phase *h
     cdef const Phase *w
-    cdef char *line
+    cdef ck_group group
     cdef ck_finish finish
+    cdef ck_mode mode = ck_flush_subnormals(work.flush)
+    locate(&c, work, unit, word)
     finish.bias = work.bias + c.word.target * work.itemsize if work.bias != NULL else NULL
     finish.cols, finish.relu, finish.resume = c.word.cols, work.relu, 0
-    for i in range(first_row, last_row):
+    for i in range(first, min(work.row_count, first + work.g.row_chunk)):
         row = work.rows[i]
         for j in range(work.h.count):
             h = work.h.phases + j
             if row >= h.pixels:
                 continue
-            count = gather(lines, work, c, row, h)
-            line = c.target + (h.first + row * work.h.target_step) * work.target.stride[2]
+            count = gather(&c, work, row, h)
             for p in range(work.w.count):
                 w = work.w.phases + p
                 pixels = min(c.width, w.pixels - c.start)
-                if pixels > 0:
-                    place = word * work.g.taps + work.places[(c.plane[1] * work.h.count + j) * work.w.count + p]
-                    work.k.group_rows(<int>pixels, count, lines, work.g.depth, work.width, w.taps, work.runs + w.first_tap,
-                                      work.filters + place * size,
-                                      line + w.first * work.target.stride[3] + c.start * step, step // work.itemsize,
-                                      work.h.target_step * work.target.stride[2], &finish)
-
-
-cdef void task(const Work *work, Py_ssize_t number, char *slots) noexcept nogil:
-    cdef Column c
-    cdef Py_ssize_t word = number % work.g.words, unit = number // work.g.words
-    cdef Py_ssize_t first = unit // work.g.strips % work.row_parts * work.g.row_chunk
-    cdef ck_mode mode = ck_flush_subnormals(work.flush)
-    unit = unit // work.g.strips // work.row_parts
-    locate(&c, work, unit // work.plane_count, unit % work.plane_count, number // work.g.words % work.g.strips, word, slots)
-    walk(work, &c, word, first, min(work.row_count, first + work.g.row_chunk))
+                if pixels <= 0:
+                    continue
+                place = word * work.g.taps + work.places[(c.plane[1] * work.h.count + j) * work.w.count + p]
+                group = group_of(work, &c.word, w)
+                work.k.group_rows(<int>pixels, &group, count, c.lines, ahead, work.filters + place * size,
+                                  c.target + h.first * work.target.stride[2] + row * down + w.first * work.target.stride[3]
+                                  + c.start * step, step // work.itemsize, down // work.itemsize, &finish)
     ck_write_mode(mode)
 
 
-cdef void add_sums(const Work *work, Py_ssize_t number, char *slots, char *sums) noexcept nogil:
+cdef void add_sums(const Work *work, Py_ssize_t number, char *sums) noexcept nogil:
     """The gradient of the filters of one word, over a chunk of the columns; `target` is the gradient of the output."""
-    cdef const void *lines[SLOTS]
     cdef Column c
-    cdef const Phase *w = work.w.phases
     cdef Py_ssize_t units = work.g.images * work.plane_count * work.row_parts * work.g.strips, chunk = number // work.g.words
-    cdef Py_ssize_t unit, part, i, first, count
+    cdef Py_ssize_t unit, i, first, count
+    cdef ck_group group
     cdef ck_mode mode = ck_flush_subnormals(work.flush)
     for unit in range(units * chunk // work.chunks, units * (chunk + 1) // work.chunks):
-        part = unit // work.g.strips // work.row_parts
-        locate(&c, work, part // work.plane_count, part % work.plane_count, unit % work.g.strips, number % work.g.words, slots)
+        locate(&c, work, unit, number % work.g.words)
+        group = group_of(work, &c.word, work.w.phases)
         first = unit // work.g.strips % work.row_parts * work.g.row_chunk
         for i in range(first, min(work.row_count, first + work.g.row_chunk)):
-            count = gather(lines, work, &c, work.rows[i], work.h.phases)
-            work.k.group_sums(c.width, c.word.cols, count, lines, work.g.depth, work.width, w.taps, work.runs,
+            count = gather(&c, work, work.rows[i], work.h.phases)
+            work.k.group_sums(c.width, c.word.cols, &group, count, c.lines,
                               c.target + work.rows[i] * work.target.stride[2] + c.start * work.target.stride[3],
                               work.target.stride[3] // work.itemsize, sums)
     ck_write_mode(mode)
@@ -195,7 +200,6 @@ cdef class Schedule:
     """What all calls of a pass share, for one ISA and element size."""
     cdef Work work
     cdef readonly Py_ssize_t tasks
-    cdef readonly Py_ssize_t scratch            # elements a thread needs
     cdef readonly Py_ssize_t packed             # elements of the packed filters, and of a chunk of their gradient
     cdef readonly Py_ssize_t chunks             # of the gradient of the filters
     cdef object kept                            # what `work` points to
@@ -212,18 +216,14 @@ cdef class Schedule:
         work.runs, work.entries, work.lanes = <const ck_run *>&runs[0, 0], &entries[0, 0], &lanes[0, 0]
         work.row_count, work.plane_count = rows.shape[0], planes.shape[0]
         work.row_parts = (work.row_count + work.g.row_chunk - 1) // work.g.row_chunk
-        work.slot_bytes = work.g.depth * work.width * work.k.vector * itemsize
-        zeros = bytearray(work.slot_bytes + ALIGNMENT)
-        cdef char[::1] room = zeros
-        work.zeros = &room[0] + (-<uintptr_t>&room[0]) % ALIGNMENT
+        zeros = bytes(max(work.g.depth, <Py_ssize_t>work.k.vector) * itemsize)
+        nowhere = bytes(WIDTH * sizeof(Py_ssize_t))
+        work.zeros, work.nowhere = zeros, <const Py_ssize_t *><const char *>nowhere
         set_axis(&work.d, tables[4], tables[7], source_step[0], target_step[0], source[0])
         set_axis(&work.h, tables[5], tables[8], source_step[1], target_step[1], source[1])
         set_axis(&work.w, tables[6], tables[8], source_step[2], target_step[2], source[2])
-        if work.g.together == 1:
-            work.lanes = NULL
-        self.kept = (tables, lanes, zeros)
+        self.kept = (tables, lanes, zeros, nowhere)
         self.tasks = work.g.words * work.g.images * work.plane_count * work.row_parts * work.g.strips
-        self.scratch = work.g.slots * work.slot_bytes // itemsize
         self.packed = work.g.words * work.g.taps * work.g.depth * work.k.vector
         self.chunks = chunks
 
@@ -246,24 +246,24 @@ cdef Work started(Schedule schedule, const real[:, :, :, :, :] source, const rea
 
 
 def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] filters, const real[::1] bias,
-        real[:, :, :, :, :] target, real[::1] scratch, bint relu, int threads):
-    """target = source * filters + bias, and ReLU of it; `scratch` holds `schedule.scratch` elements for each thread."""
+        real[:, :, :, :, :] target, bint relu, int threads):
+    """target = source * filters + bias, and ReLU of it, for the pixels of the phases."""
     cdef Work work = started[real](schedule, source, target)
-    cdef Py_ssize_t t, tasks = schedule.tasks, each = schedule.scratch
+    cdef Py_ssize_t t, tasks = schedule.tasks
     work.relu, work.filters = relu, <const char *>&filters[0]
     work.bias = <const char *>&bias[0] if bias is not None else NULL
     for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
-        task(&work, t, <char *>&scratch[threadid() * each])
+        task(&work, t)
 
 
 def grad(Schedule schedule, const real[:, :, :, :, :] source, const real[:, :, :, :, :] target, real[:, ::1] sums,
-         real[:, :, :, :, ::1] dw, real[::1] scratch, int threads):
+         real[:, :, :, :, ::1] dw, int threads):
     """dw = the gradient of the filters; `sums` (chunks, packed) is zero, and summed over its chunks one after the other."""
     cdef Work work = started[real](schedule, source, target)
-    cdef Py_ssize_t t, words = work.g.words, tasks = words * work.chunks, each = schedule.scratch
+    cdef Py_ssize_t t, words = work.g.words, tasks = words * work.chunks
     cdef Py_ssize_t size = schedule.packed // words
     for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
-        add_sums(&work, t, <char *>&scratch[threadid() * each], <char *>&sums[t // words, t % words * size])
+        add_sums(&work, t, <char *>&sums[t // words, t % words * size])
     if work.chunks > 1:
         work.k.sum_rows(work.chunks - 1, schedule.packed, &sums[1, 0], schedule.packed, &sums[0, 0])
     for t in range(words):

@@ -25,8 +25,7 @@ def run(walk: plan.Pass, source, packed: PackedFilters, b, target, relu: bool, t
     schedule = tables.schedule(walk, source.itemsize, False)
     key = cpu.isa(), walk.order_key
     filters = packed.of(("grouped", walk.transposed), key, lambda: pack(walk, schedule, packed.w, threads))
-    scratch = check.empty((threads * schedule.scratch,), source.dtype, "convkit")
-    RUN[source.dtype](schedule, source, filters, b, target, scratch, relu, threads)
+    RUN[source.dtype](schedule, source, filters, b, target, relu, threads)
 
 
 def pack(walk: plan.Pass, schedule, w, threads: int) -> np.ndarray:
@@ -49,5 +48,4 @@ def grad_filters(conv: plan.Conv, dy, x, dw, threads: int) -> None:
     x, dy = check.lifted(check.readable(x, threads)), check.lifted(check.readable(dy, threads))
     schedule = tables.schedule(conv.output_pass, x.itemsize, True)
     sums = check.empty((schedule.chunks, schedule.packed), x.dtype, "convkit", zeros=True)
-    scratch = check.empty((threads * schedule.scratch,), x.dtype, "convkit")
-    GRAD[x.dtype](schedule, x, dy, sums, check.lifted(dw), scratch, threads)
+    GRAD[x.dtype](schedule, x, dy, sums, check.lifted(dw), threads)

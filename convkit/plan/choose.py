@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from convkit.plan import direct, grouped
 
-ALGORITHMS = {"grouped": grouped, "direct": direct}                         # the first that fits and pays is chosen
+ALGORITHMS = {"grouped": grouped, "direct": direct}     # the first that fits and pays is chosen
 ROUNDS_MORE = ()                                        # not under accuracy("strict")
 
 

@@ -1,7 +1,6 @@
 """The grouped algorithm: groups of 2 to 16 channels, several of them in a SIMD word; its tables for `_core/grouped.pyx`.
 
-A task walks down a column of the target, `strip` pixels wide, for the channels of one word. The lines of the source that the
-column reads are spread (see csrc/kernels/grouped.h) into a few slots, each line once for all rows that read it.
+A task walks down a column of the target, `strip` pixels wide, for the channels of one word.
 """
 
 from __future__ import annotations
@@ -20,11 +19,10 @@ if TYPE_CHECKING:
 
 CHANNELS = range(2, 17)                                 # of a group
 SPAN = 3                                                # most taps of a run, as CK_GROUP_SPAN
-SLOTS, WIDTH = 64, 512                                  # most slots, and pixels of a slot: as in _core/grouped.pyx
-SPREAD_BYTES = 1 << 19                                  # of the slots: they are read over and over, so within L2
-SUMS_STRIP = 28                                         # pixels of a strip in the gradient of the filters
+LINES, WIDTH, PIXELS = 64, 512, 4096                    # most that a row reads, as in _core/grouped.pyx
+SUMS_STRIP = 56                                         # pixels of a strip in the gradient of the filters
 TASKS = 64                                              # enough for the threads to finish together
-LEAST_ROWS = 8                                          # of a task: its first lines are spread for it alone
+LEAST_ROWS = 8                                          # of a task: its first lines are fetched for it alone
 
 
 def refusal(conv: Conv, which: str) -> str | None:
@@ -39,14 +37,12 @@ def refusal(conv: Conv, which: str) -> str | None:
 
 @lru_cache(maxsize=256)
 def too_large(walk: Pass) -> str | None:
-    """Whether the slots would not fit; taken for the widest words, so that it does not depend on the ISA."""
+    """Why not, where a row reads too many lines or pixels."""
     if not len(walk.order):
         return None
-    lines = slots(walk)[0] * most_taps(walk.walks[0])
+    lines = most_taps(walk.walks[0]) * most_taps(walk.walks[1])
     width = len(columns(walk.walks[2], int(walk.source_step[2]), SUMS_STRIP)[0])
-    if lines > SLOTS or width > WIDTH or lines * width * walk.depth * 64 > SPREAD_BYTES:
-        return "its filters reach too far"
-    return None
+    return "its filters reach too far" if lines > LINES or width > WIDTH or lines * width > PIXELS else None
 
 
 def pays(conv: Conv, which: str, itemsize: int) -> bool:
@@ -56,9 +52,9 @@ def pays(conv: Conv, which: str, itemsize: int) -> bool:
 class Tables(NamedTuple):
     """What `_core/grouped.pyx` reads. A row of `phases` is: first tap, taps, pixels, first target pixel.
 
-    columns   (P,) source pixel of each pixel of a slot, from that of the strip's first target pixel
-    runs      (n, 2) place in a slot and span of each run of taps, phase after phase
-    rows      (n,) target rows of a phase, in the order that spreads each line once
+    columns   (P,) source pixel of each pixel of a line, from that of the strip's first target pixel
+    runs      (n, 2) first pixel and span of each run of taps, phase after phase
+    rows      (n,) target rows of a phase, those that share lines one after the other
     planes    (n, 3) target plane, its phase, its pixel in the phase
     places    (phases d, h, w) taps before those of a combination in the packed filters
     entries   (T, 3) filter tap, place of its first word over the depth, words from channel to channel
@@ -90,12 +86,10 @@ def schedule(walk: Pass, itemsize: int, sums: bool) -> grouped.Schedule:
         made = tables(walk, strip)
         around = conv.batch * len(made.planes) * strips
         parts = max(1, min(TASKS // max(1, words * (1 if sums else around)), len(made.rows) // LEAST_ROWS))
-        lines, step, base = slots(walk)
         geometry = {
             "groups": conv.groups, "depth": walk.depth, "cols": walk.cols, "together": together, "words": words,
             "images": conv.batch, "strip": strip, "strips": strips, "pixels": pixels,
-            "row_chunk": ceil(len(made.rows) / parts), "row_step": step, "row_base": base, "row_slots": lines,
-            "slots": lines * most_taps(walk.walks[0]), "taps": len(walk.order),
+            "row_chunk": ceil(len(made.rows) / parts), "row_step": row_step(walk), "taps": len(walk.order),
         }  # fmt: skip
         chunks = max(1, min(TASKS // words, around * parts))
         walk.schedules[key] = grouped.Schedule(
@@ -115,17 +109,16 @@ def most_taps(axis: list[Phase]) -> int:
     return max(len(phase.taps) for phase in axis)
 
 
-def slots(walk: Pass) -> tuple[int, int, int]:
-    """How many slots hold the lines of one target row, the least step between those lines, and the first line's offset."""
-    offsets = sorted({offset for phase in walk.walks[1] for _, offset in phase.taps})
-    step = gcd(*(offset - offsets[0] for offset in offsets)) or 1
-    return (offsets[-1] - offsets[0]) // step + 1, step, offsets[0]
+def row_step(walk: Pass) -> int:
+    """The least step between the lines that a target row reads."""
+    offsets = [offset for phase in walk.walks[1] for _, offset in phase.taps]
+    return gcd(*(offset - offsets[0] for offset in offsets)) or 1
 
 
 def columns(axis: list[Phase], step: int, strip: int) -> tuple[list[int], dict[int, int]]:
-    """The source pixels of a slot, and the place of each tap offset: target pixel r of the strip reads place + r.
+    """The source pixels of a line, and the place of each tap offset: target pixel r of the strip reads place + r.
 
-    Pixels that lie `step` apart are neighbours in the slot, so a strided tap reads neighbours too.
+    Pixels that lie `step` apart are neighbours in the line, so a strided tap reads neighbours too.
     """
     pixels, places, start, last = [], {}, 0, None
     for offset in sorted({o for phase in axis for _, o in phase.taps}, key=lambda o: (o % step, o)):
@@ -139,7 +132,7 @@ def columns(axis: list[Phase], step: int, strip: int) -> tuple[list[int], dict[i
 
 
 def runs_of(phase: Phase, places: dict[int, int]) -> list[tuple[int, list[int]]]:
-    """Neighbouring taps together, at most SPAN: place of the first in a slot, and the filter taps."""
+    """Neighbouring taps together, at most SPAN: place of the first, and the filter taps."""
     result = []
     for tap, place in sorted(((tap, places[offset]) for tap, offset in phase.taps), key=lambda item: item[1]):
         if result and place == result[-1][0] + len(result[-1][1]) and len(result[-1][1]) < SPAN:
@@ -153,8 +146,8 @@ def tables(walk: Pass, strip: int) -> Tables:
     pixels, places = columns(walk.walks[2], int(walk.source_step[2]), strip)
     runs = [runs_of(phase, places) for phase in walk.walks[2]]
     before, entries = entries_of(walk, runs)
-    _, step, _ = slots(walk)
-    height, jump = max(phase.pixels for phase in walk.walks[1]), step // gcd(step, int(walk.source_step[1]))
+    height, jump = max(phase.pixels for phase in walk.walks[1]), row_step(walk)
+    jump //= gcd(jump, int(walk.source_step[1]))
     planes = [
         (phase.first + j * int(walk.target_step[0]), i, j) for i, phase in enumerate(walk.walks[0]) for j in range(phase.pixels)
     ]

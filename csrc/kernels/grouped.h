@@ -1,125 +1,89 @@
 /* Convolution in groups of a few channels: several groups share a SIMD word.
  *
- *     y[r][o] = finish( sum over i < lines, s < runs, k < depth, t < span[s] of x[i][k][place[s] + t + r][o] * w[i][s][k][t][o] )
+ *     y[r][o] = finish( sum over i < lines, s < runs, k < depth, t < span[s] of
+ *                       x[i][place[s] + t + r][channel k of o's group] * w[i][s][k][t][o] ),   r < rows, o < cols
  *
- * Word o of a pixel of y holds the outputs of one or several whole groups (or a part of one group). `spread_pixels` gives
- * every output its own copy of the inputs that it reads: element o of word (k, p) of a spread line is channel k of the group
- * of output o at pixel p. A word is spread once and then read by every tap, every row and, through the registers, by the
- * neighbouring taps of a run; so the sums below are multiply-adds of whole words, and no group sees another one's numbers.
+ * A word of y holds the outputs of one or several whole groups, or a part of one group; a word of x the inputs of the same
+ * groups. `v_spread` hands each output channel k of its own group, so no group sees another one's numbers. Spread once, a
+ * pixel is multiplied by the filters of all taps of a run that read it.
  *
- * x     spread lines (depth, width, VL), one for each line of the source that the filter reads
- * w     packed filters (lines, runs, depth, span, VL)
- * runs  taps that read neighbouring pixels: the place of the first one in a spread line and how many there are
+ * x      the lines of the source that the filter reads: pixel p of line i lies x[i].at[p] bytes from x[i].line
+ * w      packed filters (lines, runs, depth, span, VL), zeros after the last channel
+ * g      what all words have in common
  *
- * Each output has one accumulator and one order of sums (lines, runs, depth, taps), whatever the number of rows.
+ * rows <= CK_TILE_ROWS[1]. Each output has one accumulator and one order of sums (lines, runs, depth, taps), whatever the
+ * number of rows. All other strides are in elements.
  */
-CK_INLINE void spread_channels(const int count, const int whole, ptrdiff_t width, ptrdiff_t channels, const int32_t *lanes,
-                               const void *const *x, ptrdiff_t ahead, real *to)
+enum { GROUP_ONE, GROUP_ONE_PART, GROUP_WHOLE, GROUP_PART };    /* one or several groups; is all of the word in use */
+
+CK_INLINE vf group_pixel(const int how, const ck_pixels *x, ptrdiff_t p, ptrdiff_t k, vi from, ptrdiff_t channels)
 {
-    vi from[4];
-#pragma GCC unroll 4
-    for (int k = 0; k < count; k++)
-        from[k] = v_indices(lanes + k * VL);
-    for (ptrdiff_t p = 0; p < width; p++, to += VL) {
-        const vf pixel = whole ? v_load(x[p]) : v_load_n(x[p], channels);
-        __builtin_prefetch((const char *)x[p] + ahead);
-#pragma GCC unroll 4
-        for (int k = 0; k < count; k++)
-            v_store(to + k * width * VL, v_spread(pixel, from[k]));
-    }
+    const real *pixel = (const real *)((const char *)x->line + x->at[p]);
+    if (how <= GROUP_ONE_PART)
+        return v_set1(pixel[k]);
+    return v_spread(how == GROUP_WHOLE ? v_load(pixel) : v_load_n(pixel, channels), from);
 }
 
-CK_INLINE void spread_depth(const int whole, ptrdiff_t width, ptrdiff_t depth, ptrdiff_t channels, const int32_t *lanes,
-                            const void *const *x, ptrdiff_t ahead, real *to)
+/* One run of taps over `rows` pixels, from pixel `first` on. */
+CK_INLINE void group_run(const int rows, const int span, const int how, const ck_group *g, const ck_pixels *x, ptrdiff_t first,
+                         const real *w, vf *sums)
 {
-    for (; depth >= 4; depth -= 4, lanes += 4 * VL, to += 4 * width * VL)
-        spread_channels(4, whole, width, channels, lanes, x, ahead, to);
-    for (; depth >= 1; depth -= 1, lanes += VL, to += width * VL)
-        spread_channels(1, whole, width, channels, lanes, x, ahead, to);
-}
-
-static void spread_pixels(ptrdiff_t width, ptrdiff_t depth, ptrdiff_t channels, const int32_t *lanes, const void *const *x,
-                          ptrdiff_t ahead, void *line)
-{
-    real *to = line;
-    if (lanes && channels == VL)
-        spread_depth(1, width, depth, channels, lanes, x, ahead, to);
-    else if (lanes)
-        spread_depth(0, width, depth, channels, lanes, x, ahead, to);
-    else                                           /* one group: all outputs read the same channel */
-        for (ptrdiff_t p = 0; p < width; p++, to += VL) {
-            __builtin_prefetch((const char *)x[p] + ahead);
-            for (ptrdiff_t k = 0; k < depth; k++)
-                v_store(to + k * width * VL, v_set1(((const real *)x[p])[k]));
-        }
-}
-
-/* One run of taps over `rows` pixels: a word of x is loaded once for all of its taps. */
-CK_INLINE const real *group_run(const int rows, const int span, ptrdiff_t depth, ptrdiff_t step, const real *x, const real *w,
-                                vf *sums)
-{
-    for (ptrdiff_t k = 0; k < depth; k++, x += step, w += span * VL) {
+    for (ptrdiff_t k = 0; k < g->depth; k++, w += span * VL) {
+        const vi from = v_indices(g->lanes + k * VL);
         vf filter[CK_GROUP_SPAN];
 #pragma GCC unroll 4
         for (int t = 0; t < span; t++)
             filter[t] = v_load(w + t * VL);
 #pragma GCC unroll 16
         for (int p = 0; p < rows + span - 1; p++) {
-            const vf pixel = v_held(v_load(x + p * VL));
+            const vf pixel = group_pixel(how, x, first + p, k, from, g->channels);
 #pragma GCC unroll 4
             for (int t = 0; t < span; t++)
                 if (p - t >= 0 && p - t < rows)
                     sums[p - t] = v_fma(pixel, filter[t], sums[p - t]);
         }
     }
-    return w;
 }
 
-CK_INLINE void group_of(const int rows, ptrdiff_t lines, const void *const *x, ptrdiff_t depth, ptrdiff_t width,
-                        ptrdiff_t runs, const ck_run *run, const real *w, real *y, ptrdiff_t y_step,
-                        ptrdiff_t next, const ck_finish *finish)
+CK_INLINE void group_of(const int rows, const int how, const ck_group *g, ptrdiff_t lines, const ck_pixels *x, const real *w,
+                        real *y, ptrdiff_t y_step, ptrdiff_t next, const ck_finish *finish)
 {
     vf sums[CK_MAX_ROWS];
     const vf zero = v_zero(), first = finish->bias ? v_load_n(finish->bias, finish->cols) : zero;
 #pragma GCC unroll 14
-    for (int r = 0; r < rows; r++)
+    for (int r = 0; r < rows; r++) {
         sums[r] = first;
-    for (int r = 0; r < rows; r++)
-        __builtin_prefetch((const char *)(y + r * y_step) + next, 1);
+        __builtin_prefetch(y + r * y_step + next, 1);
+    }
     for (ptrdiff_t i = 0; i < lines; i++)
-        for (ptrdiff_t s = 0; s < runs; s++) {
-            const real *from = (const real *)x[i] + run[s].place * VL;
-            if (run[s].span == 3)
-                w = group_run(rows, 3, depth, width * VL, from, w, sums);
-            else if (run[s].span == 2)
-                w = group_run(rows, 2, depth, width * VL, from, w, sums);
+        for (const ck_run *run = g->run; run < g->run + g->runs; w += g->depth * run->span * VL, run++) {
+            if (run->span == 3)
+                group_run(rows, 3, how, g, x + i, run->place, w, sums);
+            else if (run->span == 2)
+                group_run(rows, 2, how, g, x + i, run->place, w, sums);
             else
-                w = group_run(rows, 1, depth, width * VL, from, w, sums);
+                group_run(rows, 1, how, g, x + i, run->place, w, sums);
         }
     if (finish->relu)
 #pragma GCC unroll 14
         for (int r = 0; r < rows; r++)
             sums[r] = v_max(zero, sums[r]);
-    if (finish->cols == VL) {
 #pragma GCC unroll 14
-        for (int r = 0; r < rows; r++)
+    for (int r = 0; r < rows; r++)
+        if (how == GROUP_ONE || how == GROUP_WHOLE)
             v_store(y + r * y_step, sums[r]);
-    } else {
-#pragma GCC unroll 14
-        for (int r = 0; r < rows; r++)
+        else
             v_store_n(y + r * y_step, sums[r], finish->cols);
-    }
 }
 
-static void group_rows(int rows, ptrdiff_t lines, const void *const *x, ptrdiff_t depth, ptrdiff_t width, ptrdiff_t runs,
-                       const ck_run *run, const void *w, void *y, ptrdiff_t y_step,
-                       ptrdiff_t next, const ck_finish *finish)
+CK_INLINE void group_rows_of(const int how, int rows, const ck_group *g, ptrdiff_t lines, const ck_pixels *x, const real *w,
+                             real *y, ptrdiff_t y_step, ptrdiff_t next, const ck_finish *finish)
 {
     static const int tallest[] = CK_TILE_ROWS;
 #define CK_HEIGHT(r)                                                                                                        \
     case r:                                                                                                                 \
         if (r <= tallest[1])                                                                                                \
-            group_of(r, lines, x, depth, width, runs, run, w, y, y_step, next, finish);                                           \
+            group_of(r, how, g, lines, x, w, y, y_step, next, finish);                                                      \
         break;
     switch (rows) {
         CK_HEIGHTS(CK_HEIGHT)
@@ -127,62 +91,32 @@ static void group_rows(int rows, ptrdiff_t lines, const void *const *x, ptrdiff_
 #undef CK_HEIGHT
 }
 
-/* The gradient of the filters of a run, `deep` channels at a time: sums[k][t] += sum over p of x[k][p + t] * dy[p]. */
-CK_INLINE void group_sums_of(const int deep, const int span, const int whole, ptrdiff_t pixels, ptrdiff_t cols, ptrdiff_t step,
-                             const real *x, const real *dy, ptrdiff_t dy_step, real *sums)
+CK_INLINE int group_how(const ck_group *g, ptrdiff_t cols)
 {
-    vf sum[CK_GROUP_DEEP * CK_GROUP_SPAN];
-#pragma GCC unroll 12
-    for (int i = 0; i < deep * span; i++)
-        sum[i] = v_load(sums + i * VL);
-    for (ptrdiff_t p = 0; p < pixels; p++, x += VL, dy += dy_step) {
-        const vf d = whole ? v_load(dy) : v_load_n(dy, cols);
-#pragma GCC unroll 4
-        for (int k = 0; k < deep; k++)
-#pragma GCC unroll 4
-            for (int t = 0; t < span; t++)
-                sum[k * span + t] = v_fma(v_load(x + k * step + t * VL), d, sum[k * span + t]);
+    return g->alone ? cols == VL ? GROUP_ONE : GROUP_ONE_PART : cols == VL && g->channels == VL ? GROUP_WHOLE : GROUP_PART;
+}
+
+/* The pixels `ahead` bytes from those of a line, and `next` elements from y, are fetched on the way. */
+static void group_rows(int rows, const ck_group *g, ptrdiff_t lines, const ck_pixels *x, ptrdiff_t ahead, const void *w, void *y,
+                       ptrdiff_t y_step, ptrdiff_t next, const ck_finish *finish)
+{
+    const ck_pixels *last = x + lines - 1;
+    for (ptrdiff_t p = 0; p < g->width; p++) {
+        const char *pixel = (const char *)last->line + last->at[p] + ahead;
+        __builtin_prefetch(pixel);
+        __builtin_prefetch(pixel + sizeof(vf) - 1);
     }
-#pragma GCC unroll 12
-    for (int i = 0; i < deep * span; i++)
-        v_store(sums + i * VL, sum[i]);
-}
-
-CK_INLINE void group_sums_run(const int span, const int whole, ptrdiff_t pixels, ptrdiff_t cols, ptrdiff_t depth, ptrdiff_t step,
-                              const real *x, const real *dy, ptrdiff_t dy_step, real *sums)
-{
-    for (; depth >= 4; depth -= 4, x += 4 * step, sums += 4 * span * VL)
-        group_sums_of(4, span, whole, pixels, cols, step, x, dy, dy_step, sums);
-    if (depth == 3)
-        group_sums_of(3, span, whole, pixels, cols, step, x, dy, dy_step, sums);
-    else if (depth == 2)
-        group_sums_of(2, span, whole, pixels, cols, step, x, dy, dy_step, sums);
-    else if (depth == 1)
-        group_sums_of(1, span, whole, pixels, cols, step, x, dy, dy_step, sums);
-}
-
-CK_INLINE void group_sums_lines(const int whole, ptrdiff_t pixels, ptrdiff_t cols, ptrdiff_t lines, const void *const *x,
-                                ptrdiff_t depth, ptrdiff_t width, ptrdiff_t runs, const ck_run *run, const real *dy,
-                                ptrdiff_t dy_step, real *sums)
-{
-    for (ptrdiff_t i = 0; i < lines; i++)
-        for (ptrdiff_t s = 0; s < runs; sums += depth * run[s].span * VL, s++) {
-            const real *from = (const real *)x[i] + run[s].place * VL;
-            if (run[s].span == 3)
-                group_sums_run(3, whole, pixels, cols, depth, width * VL, from, dy, dy_step, sums);
-            else if (run[s].span == 2)
-                group_sums_run(2, whole, pixels, cols, depth, width * VL, from, dy, dy_step, sums);
-            else
-                group_sums_run(1, whole, pixels, cols, depth, width * VL, from, dy, dy_step, sums);
-        }
-}
-
-/* sums (as w above) += x * dy over neighbouring pixels of dy; the elements of a word from `cols` on are not used. */
-static void group_sums(ptrdiff_t pixels, ptrdiff_t cols, ptrdiff_t lines, const void *const *x, ptrdiff_t depth,
-                       ptrdiff_t width, ptrdiff_t runs, const ck_run *run, const void *dy, ptrdiff_t dy_step, void *sums)
-{
-    if (cols == VL)
-        group_sums_lines(1, pixels, cols, lines, x, depth, width, runs, run, dy, dy_step, sums);
-    else
-        group_sums_lines(0, pixels, cols, lines, x, depth, width, runs, run, dy, dy_step, sums);
+    switch (group_how(g, finish->cols)) {
+    case GROUP_ONE:
+        group_rows_of(GROUP_ONE, rows, g, lines, x, w, y, y_step, next, finish);
+        break;
+    case GROUP_WHOLE:
+        group_rows_of(GROUP_WHOLE, rows, g, lines, x, w, y, y_step, next, finish);
+        break;
+    case GROUP_ONE_PART:
+        group_rows_of(GROUP_ONE_PART, rows, g, lines, x, w, y, y_step, next, finish);
+        break;
+    default:
+        group_rows_of(GROUP_PART, rows, g, lines, x, w, y, y_step, next, finish);
+    }
 }

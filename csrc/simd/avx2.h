@@ -26,7 +26,6 @@ static inline vf v_load_n(const real *p, ptrdiff_t n)                           
 static inline void v_store(real *p, vf a) { V(storeu)(p, a); }
 static inline void v_stream(real *p, vf a) { V(stream)(p, a); }                                /* p aligned, past the caches */
 static inline void v_fence(void) { _mm_sfence(); }                                              /* after v_stream */
-static inline vf v_held(vf a) { __asm__("" : "+x"(a)); return a; }                              /* in a register: not loaded again */
 static inline vf v_add(vf a, vf b) { return V(add)(a, b); }
 static inline vf v_fma(vf a, vf b, vf c) { return V(fmadd)(a, b, c); }                          /* a*b + c */
 static inline vf v_max(vf a, vf b) { return V(max)(a, b); }                                     /* a > b ? a : b */

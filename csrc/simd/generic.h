@@ -13,7 +13,6 @@ static inline vf v_load(const real *p) { return *(const vf_any *)p; }
 static inline void v_store(real *p, vf a) { *(vf_any *)p = a; }
 static inline void v_stream(real *p, vf a) { v_store(p, a); }                                   /* p aligned, past the caches */
 static inline void v_fence(void) {}                                                             /* after v_stream */
-static inline vf v_held(vf a) { return a; }                                                     /* in a register, where it matters */
 static inline vf v_add(vf a, vf b) { return a + b; }
 static inline vf v_fma(vf a, vf b, vf c) { return a * b + c; }
 static inline vf v_max(vf a, vf b)                                                              /* a > b ? a : b */

@@ -22,7 +22,6 @@ static inline vf v_load(const real *p) { return V(vld1)(p); }
 static inline void v_store(real *p, vf a) { V(vst1)(p, a); }
 static inline void v_stream(real *p, vf a) { v_store(p, a); }                                   /* p aligned, past the caches */
 static inline void v_fence(void) {}                                                             /* after v_stream */
-static inline vf v_held(vf a) { __asm__("" : "+w"(a)); return a; }                              /* in a register: not loaded again */
 static inline vf v_add(vf a, vf b) { return V(vadd)(a, b); }
 static inline vf v_fma(vf a, vf b, vf c) { return V(vfma)(c, a, b); }                           /* a*b + c */
 static inline vf v_max(vf a, vf b) { return V(vbsl)(V(vcgt)(a, b), a, b); }                     /* a > b ? a : b */
