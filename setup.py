@@ -39,6 +39,7 @@ MODULES = [
     "depthwise",
     "direct",
     "filters",
+    "grouped",
     "layout",
     "pool",
     "winograd",

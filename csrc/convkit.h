@@ -32,6 +32,27 @@ typedef struct {
     ptrdiff_t step;                                /* from one pixel to the next */
 } ck_lines;
 
+/* Grouped convolution: neighbouring taps of a filter line, from the pixel that the first one reads on. */
+enum { CK_GROUP_SPAN = 3, CK_GROUP_DEEP = 4 };     /* most taps of a run; channels of a group that are summed together */
+typedef struct {
+    ptrdiff_t place, span;
+} ck_run;
+
+/* A line of pixels that lie anyhow: pixel p is at[p] bytes from `line`. */
+typedef struct {
+    const void *line;
+    const ptrdiff_t *at;
+} ck_pixels;
+
+/* The groups of one SIMD word. */
+typedef struct {
+    const int32_t *lanes;                          /* (depth, vector) the channel of a word of x that each output reads */
+    const ck_run *run;
+    ptrdiff_t runs, width;                         /* of a line of the filter; pixels of a line of x */
+    ptrdiff_t depth, channels;                     /* inputs of a group, of the word */
+    int alone;                                     /* one group, or a part of one */
+} ck_group;
+
 /* Elements of max pooling: the float type of the table, integers as wide as it, narrower ones. */
 typedef enum { CK_REAL, CK_INT, CK_INT16, CK_INT8 } ck_element;
 
@@ -107,6 +128,10 @@ typedef struct {
     X(depthwise_strip, (ptrdiff_t pixels, ptrdiff_t channels, const ck_depthwise *g, ptrdiff_t x, ptrdiff_t w, void *y))    \
     X(depthwise_filters, (ptrdiff_t lines, ptrdiff_t pixels, ptrdiff_t channels, const ck_depthwise_filters *g,             \
                           const void *dy, const void *x, void *sums))                                                       \
+    X(group_rows, (int rows, const ck_group *g, ptrdiff_t lines, const ck_pixels *x, ptrdiff_t ahead, const void *w,        \
+                   void *y, ptrdiff_t y_step, ptrdiff_t next, const ck_finish *finish))                                     \
+    X(group_sums, (ptrdiff_t pixels, ptrdiff_t cols, const ck_group *g, ptrdiff_t lines, const ck_pixels *x,                \
+                   const void *dy, ptrdiff_t dy_step, void *sums))                                                          \
     X(multiply_add, (ptrdiff_t repeats, void *sink))
 
 #define CK_FIELD(name, arguments) void (*name) arguments;

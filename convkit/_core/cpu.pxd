@@ -56,6 +56,22 @@ cdef extern from "convkit.h" nogil:
 
     ctypedef struct ck_depthwise_filters:
         Py_ssize_t rows, taps, dy_line, dy_pixel, x_line, x_pixel, x_row, x_tap, sums_row, sums_word
+    ctypedef struct ck_run:
+        Py_ssize_t place
+        Py_ssize_t span
+
+    ctypedef struct ck_pixels:
+        const void *line
+        const Py_ssize_t *at
+
+    ctypedef struct ck_group:
+        const int *lanes
+        const ck_run *run
+        Py_ssize_t runs
+        Py_ssize_t width
+        Py_ssize_t depth
+        Py_ssize_t channels
+        int alone
 
     ctypedef struct ck_kernels:
         const char *isa
@@ -86,6 +102,10 @@ cdef extern from "convkit.h" nogil:
                                 void *y) noexcept nogil
         void (*depthwise_filters)(Py_ssize_t lines, Py_ssize_t pixels, Py_ssize_t channels, const ck_depthwise_filters *g,
                                   const void *dy, const void *x, void *sums) noexcept nogil
+        void (*group_rows)(int rows, const ck_group *g, Py_ssize_t lines, const ck_pixels *x, Py_ssize_t ahead, const void *w,
+                           void *y, Py_ssize_t y_step, Py_ssize_t next, const ck_finish *finish) noexcept nogil
+        void (*group_sums)(Py_ssize_t pixels, Py_ssize_t cols, const ck_group *g, Py_ssize_t lines, const ck_pixels *x,
+                           const void *dy, Py_ssize_t dy_step, void *sums) noexcept nogil
         void (*multiply_add)(Py_ssize_t repeats, void *sink) noexcept nogil
 
     const char *const ck_isas[]

@@ -14,11 +14,12 @@ from __future__ import annotations
 import numpy as np
 
 from convkit._core import cpu
-from convkit.ops import check, depthwise, direct, winograd
+from convkit.ops import check, depthwise, direct, grouped, winograd
 from convkit.plan import choose
 
 MODULES = {
     "depthwise": depthwise,
+    "grouped": grouped,
     "winograd": winograd.WINOGRAD,
     "winograd2": winograd.WINOGRAD2,
     "direct": direct,

@@ -11,11 +11,12 @@ The choice reads shapes alone; never the threads, nor, forward, the batch: both 
 
 from __future__ import annotations
 
-from convkit.plan import depthwise, direct, winograd
+from convkit.plan import depthwise, direct, grouped, winograd
 
 # The first that fits and pays is chosen.
 ALGORITHMS = {
     "depthwise": depthwise,
+    "grouped": grouped,
     "winograd": winograd,
     "winograd2": winograd,
     "direct": direct,

@@ -59,6 +59,25 @@ static inline void v_put_labels(uint8_t *p, vf a)                             /*
     _mm_storel_epi64((__m128i *)p, _mm_packus_epi16(words, words));
 #endif
 }
+typedef __m256i vi;                                /* one index for each element, a double's as those of its two halves */
+static inline vi v_indices(const int32_t *p)
+{
+#if CK_DOUBLE
+    const __m256i even = _mm256_slli_epi64(_mm256_cvtepi32_epi64(_mm_loadu_si128((const __m128i *)p)), 1);
+    return _mm256_or_si256(even, _mm256_slli_epi64(_mm256_add_epi64(even, _mm256_set1_epi64x(1)), 32));
+#else
+    return _mm256_loadu_si256((const __m256i *)p);
+#endif
+}
+static inline vf v_spread(vf a, vi from)                                      /* element i is a[from[i]] */
+{
+#if CK_DOUBLE
+    return _mm256_castps_pd(_mm256_permutevar8x32_ps(_mm256_castpd_ps(a), from));
+#else
+    return _mm256_permutevar8x32_ps(a, from);
+#endif
+}
+#define CK_HAS_SPREAD
 #define CK_HAS_LABELS
 #define CK_HAS_LOAD_N
 #include "partial.h"                               /* masked stores cost 15 cycles on Zen, so not here */

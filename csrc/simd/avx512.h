@@ -52,3 +52,14 @@ static inline void v_put_labels(uint8_t *p, vf a)                             /*
 #endif
 }
 static inline vf v_max(vf a, vf b) { return V(max)(a, b); }                                     /* a > b ? a : b */
+
+typedef __m512i vi;                                                           /* one index for each element */
+static inline vi v_indices(const int32_t *p)
+{
+#if CK_DOUBLE
+    return _mm512_cvtepi32_epi64(_mm256_loadu_si256((const __m256i *)p));
+#else
+    return _mm512_loadu_si512(p);
+#endif
+}
+static inline vf v_spread(vf a, vi from) { return V(permutexvar)(from, a); }                    /* element i is a[from[i]] */

@@ -26,4 +26,23 @@ static inline void v_fence(void) {}                                             
 static inline vf v_add(vf a, vf b) { return V(vadd)(a, b); }
 static inline vf v_fma(vf a, vf b, vf c) { return V(vfma)(c, a, b); }                           /* a*b + c */
 static inline vf v_max(vf a, vf b) { return V(vbsl)(V(vcgt)(a, b), a, b); }                     /* a > b ? a : b */
+
+typedef uint8x16_t vi;                             /* one index for each byte */
+static inline vi v_indices(const int32_t *p)
+{
+    uint8_t bytes[16];
+    for (int i = 0; i < 16; i++)
+        bytes[i] = (uint8_t)(p[i / sizeof(real)] * sizeof(real) + i % sizeof(real));
+    return vld1q_u8(bytes);
+}
+static inline vf v_spread(vf a, vi from)                                      /* element i is a[from[i]] */
+{
+    vf spread;
+    uint8x16_t bytes;
+    memcpy(&bytes, &a, sizeof bytes);
+    bytes = vqtbl1q_u8(bytes, from);
+    memcpy(&spread, &bytes, sizeof spread);
+    return spread;
+}
+#define CK_HAS_SPREAD
 #include "partial.h"

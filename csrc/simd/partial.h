@@ -40,3 +40,21 @@ static inline void v_store_n(real *p, vf a, ptrdiff_t n)
     for (ptrdiff_t i = 0; i < n; i++)
         p[i] = whole[i];
 }
+
+/* The elements of a vector in another order, for ISAs that leave it to the compiler. */
+#ifndef CK_HAS_SPREAD
+typedef struct {
+    const int32_t *from;
+} vi;
+
+static inline vi v_indices(const int32_t *p) { return (vi){ p }; }
+
+static inline vf v_spread(vf a, vi indices)                                   /* element i is a[from[i]] */
+{
+    real whole[VL], spread[VL];
+    v_store(whole, a);
+    for (int i = 0; i < VL; i++)
+        spread[i] = whole[indices.from[i]];
+    return v_load(spread);
+}
+#endif
