@@ -19,6 +19,8 @@ from convkit.ops.pool import (
     max_pool3d,
     max_pool3d_grad,
 )
+from convkit.ops.transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d, conv_transpose_output_shape
+from convkit.ops.transpose_grad import conv_transpose1d_grad, conv_transpose2d_grad, conv_transpose3d_grad
 
 __all__ = [
     "Explanation",
@@ -36,6 +38,13 @@ __all__ = [
     "conv3d",
     "conv3d_grad",
     "conv_output_shape",
+    "conv_transpose1d",
+    "conv_transpose1d_grad",
+    "conv_transpose2d",
+    "conv_transpose2d_grad",
+    "conv_transpose3d",
+    "conv_transpose3d_grad",
+    "conv_transpose_output_shape",
     "explain",
     "log_softmax",
     "log_softmax_grad",

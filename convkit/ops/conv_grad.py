@@ -24,7 +24,7 @@ GRADIENTS = (("input", "x"), ("filters", "w"))
 def _conv_grad(op, rank, dy, x, w, stride, padding, dilation, groups, layout, needs, algorithm, threads):
     first = check.channels_first(layout, rank, op)
     check.choice(algorithm, ALGORITHMS, op, "algorithm")
-    needs = _needs(needs, op)
+    needs = needed(needs, op)
     x = check.images(check.array(x, op, "x"), rank, first, op)
     dy = check.images(check.array(dy, op, "dy"), rank, first, op, "dy")
     packed = packed_or_plain(w, rank, first, groups, op)
@@ -43,7 +43,7 @@ def _conv_grad(op, rank, dy, x, w, stride, padding, dilation, groups, layout, ne
     return dx, dw, db
 
 
-def _needs(needs, op: str) -> tuple[str, ...]:
+def needed(needs, op: str) -> tuple[str, ...]:
     if isinstance(needs, str) or not all(isinstance(item, str) for item in needs):
         raise TypeError(f"{op}: needs must be a tuple of 'x', 'w', 'b', got {needs!r}")
     for item in needs:
