@@ -33,6 +33,8 @@ def pads(padding: Any, size: tuple[int, ...], kernel: tuple[int, ...], stride: A
         return ((0, 0),) * rank
     if padding == "full":
         return tuple((r, r) for r in reach)
+    if padding == "causal":
+        return tuple((r, 0) for r in reach)
     if padding == "same":
         steps = per_axis(stride, rank)
         total = [max((-(-n // s) - 1) * s + r + 1 - n, 0) for n, s, r in zip(size, steps, reach, strict=True)]

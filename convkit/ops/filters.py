@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,7 +39,14 @@ class PackedFilters:
     @property
     def nbytes(self) -> int:
         """Bytes held: the filters and their packed forms."""
-        return self.w.nbytes + sum(pack.nbytes for _, pack in self._packs.values())
+        twin = vars(self).get("flipped")
+        packs = (*self._packs.values(), *(twin._packs.values() if twin else ()))
+        return self.w.nbytes + sum(pack.nbytes for _, pack in packs)
+
+    @cached_property
+    def flipped(self) -> PackedFilters:
+        """The same filters, turned around along their spatial axes; a view with packed forms of its own."""
+        return PackedFilters(np.flip(self.w, tuple(range(1, self.rank + 1))), self.groups)
 
     def __repr__(self):
         return f"PackedFilters(shape={self.shape}, dtype={self.dtype})"
