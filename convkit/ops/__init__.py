@@ -1,6 +1,7 @@
 """The functional face: each op checks, plans, allocates and runs."""
 
 from convkit.ops.act import log_softmax, log_softmax_grad, relu, relu_grad, softmax, softmax_grad
+from convkit.ops.columns import col2im, im2col
 from convkit.ops.conv import conv1d, conv2d, conv3d, conv_output_shape
 from convkit.ops.conv_grad import conv1d_grad, conv2d_grad, conv3d_grad
 from convkit.ops.explain import Explanation, explain
@@ -31,6 +32,7 @@ __all__ = [
     "avg_pool2d_grad",
     "avg_pool3d",
     "avg_pool3d_grad",
+    "col2im",
     "conv1d",
     "conv1d_grad",
     "conv2d",
@@ -46,6 +48,7 @@ __all__ = [
     "conv_transpose3d_grad",
     "conv_transpose_output_shape",
     "explain",
+    "im2col",
     "log_softmax",
     "log_softmax_grad",
     "max_pool1d",

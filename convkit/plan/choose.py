@@ -12,9 +12,9 @@ transposed convolution), the batch: both would show in the bits.
 
 from __future__ import annotations
 
-from convkit.plan import direct
+from convkit.plan import direct, im2col
 
-ALGORITHMS = {"direct": direct}                         # the first that fits and pays is chosen
+ALGORITHMS = {"direct": direct, "im2col": im2col}       # the first that fits and pays is chosen
 ROUNDS_MORE = ()                                        # not under accuracy("strict")
 
 
