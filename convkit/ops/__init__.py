@@ -20,6 +20,7 @@ from convkit.ops.pool import (
     max_pool3d,
     max_pool3d_grad,
 )
+from convkit.ops.separable import separable_conv2d
 from convkit.ops.transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d, conv_transpose_output_shape
 from convkit.ops.transpose_grad import conv_transpose1d_grad, conv_transpose2d_grad, conv_transpose3d_grad
 
@@ -60,6 +61,7 @@ __all__ = [
     "pack_filters",
     "relu",
     "relu_grad",
+    "separable_conv2d",
     "softmax",
     "softmax_grad",
 ]
