@@ -15,10 +15,10 @@ from __future__ import annotations
 import numpy as np
 
 from convkit._core import cpu
-from convkit.ops import check, direct, lowering
+from convkit.ops import check, direct, fft, lowering
 from convkit.plan import choose
 
-MODULES = {"direct": direct, "im2col": lowering}
+MODULES = {"fft": fft, "direct": direct, "im2col": lowering}
 
 
 def module(conv, which: str, algorithm: str, itemsize: int, op: str):

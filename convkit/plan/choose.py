@@ -12,10 +12,10 @@ transposed convolution), the batch: both would show in the bits.
 
 from __future__ import annotations
 
-from convkit.plan import direct, im2col
+from convkit.plan import direct, fft, im2col
 
-ALGORITHMS = {"direct": direct, "im2col": im2col}       # the first that fits and pays is chosen
-ROUNDS_MORE = ()                                        # not under accuracy("strict")
+ALGORITHMS = {"fft": fft, "direct": direct, "im2col": im2col}   # the first that fits and pays is chosen
+ROUNDS_MORE = ("fft",)                                      # not under accuracy("strict")
 
 
 def algorithm(conv, which: str, name: str, itemsize: int, strict: bool) -> str:
