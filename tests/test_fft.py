@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import reference
 from bounds import assert_not_trivial, assert_same_bits
-from cases import Conv, each_dtype, from_layout, numbers, op, reproducible, to_layout
+from cases import EMPTY_CONVS, Conv, each_dtype, from_layout, numbers, op, reproducible, to_layout
 
 import convkit
 from convkit._core import cpu
@@ -87,6 +87,18 @@ def test_bits_depend_neither_on_threads_nor_on_the_batch_nor_on_memory(case, isa
     assert_same_bits(out, y)
     assert_same_bits(np.concatenate([conv(part, w, **how) for part in (x[:1], x[1:])]), y)
     assert packed.nbytes == held
+
+
+@pytest.mark.parametrize("case", EMPTY_CONVS, ids=lambda c: c.name)
+def test_nothing_has_its_shape(case):
+    if case.rank == 3:
+        return
+    dy, x, w, b = (numbers(shape, "float32", 1) for shape in (case.y, case.x, case.w, (case.o,)))
+    conv, grad = op("conv", case), op("conv", case, "_grad")
+    got, want = (conv(x, w, b, algorithm=a, **case.how) for a in ("fft", "direct"))
+    assert_same_bits(got, want)
+    got, want = (grad(dy, x, w, needs=("x",), algorithm=a, **case.how)[0] for a in ("fft", "direct"))
+    assert_same_bits(got, want)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

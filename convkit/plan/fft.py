@@ -36,7 +36,10 @@ def refusal(conv, which: str) -> str | None:
 
 def pays(conv, which: str, itemsize: int) -> bool:
     """Whether it takes less than half of the time of direct sums, for one image and with filters that are not packed yet."""
-    pixels, pairs = prod(lengths(conv, which)), conv.channels * conv.outputs // conv.groups
+    pairs = conv.channels * conv.outputs // conv.groups
+    if not pairs * prod(outputs(conv, which)):
+        return False
+    pixels = prod(lengths(conv, which))
     blocks = prod(-(-out // step) for out, step in zip(outputs(conv, which), steps(conv, which), strict=True))
     transforms = pixels * (TRANSFORM * (conv.channels + conv.outputs) + 4 * pairs / PRODUCTS) + BLOCK
     each, vector = (conv.outputs if which == "forward" else conv.channels), 64 // itemsize
