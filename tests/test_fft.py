@@ -33,7 +33,7 @@ each_case = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 def small_blocks(monkeypatch):
     """Several blocks along each axis, and several turns."""
     monkeypatch.setattr(fft, "MOST", {1: 160, 2: 64})
-    monkeypatch.setattr("convkit.ops.fft.SCRATCH", 1 << 16)
+    monkeypatch.setattr(fft, "SCRATCH", 1 << 16)
 
 
 def assert_within_bound(got: np.ndarray, want: np.ndarray, x: np.ndarray, w: np.ndarray, magnitude: np.ndarray) -> None:
@@ -147,6 +147,13 @@ def test_it_is_chosen_for_large_filters_and_never_where_results_must_round_least
             assert choice(*large, True, itemsize, padding=15) != "fft"
         for x, w in (((1, 512, 512, 1), (1, 3, 3, 1)), ((8, 56, 56, 64), (64, 3, 3, 64)), ((1, 20, 20, 1), (1, 15, 15, 1))):
             assert choice(x, w, itemsize=itemsize) != "fft"
+
+
+def test_explain_says_so():
+    told = convkit.explain("conv2d", (2, 512, 512, 1), (1, 31, 31, 1), padding=15)
+    assert (told.algorithm, told.tile, told.tasks) == ("fft", "blocks of 160x160 pixels", 2 * 16)
+    assert told.packed_bytes == 160 * 81 * 32
+    assert convkit.explain("conv2d", (2, 512, 512, 1), (1, 3, 3, 1)).algorithm == "direct"
 
 
 @pytest.mark.parametrize(

@@ -198,8 +198,9 @@ def conv2d(
         as the result of an NCHW call is, is read where it lies; any other one is converted once.
     activation : None or "relu"
         Applied to the result before it is stored.
-    algorithm : "auto" or "direct"
-        "auto" is the fastest one that is right for the shape.
+    algorithm : "auto", "direct", "im2col" or "fft"
+        "auto" is the fastest one that is right for the shape. "direct" sums in registers; "im2col" multiplies a matrix of
+        windows, block by block; "fft" is for large filters, with an error that follows the largest values around.
     out : ndarray, optional
         Array for the result, of its shape and dtype and any strides, returned; may overlap the inputs.
     threads : int, optional

@@ -16,8 +16,6 @@ from convkit.ops.filters import PackedFilters
 from convkit.plan import conv as plan
 from convkit.plan import fft
 
-SCRATCH = 1 << 22                                       # bytes of the blocks that are transformed at a time
-
 
 def forward(conv: plan.Conv, x, packed, b, y, relu: bool, threads: int) -> None:
     spectra = packed.of(("fft", "forward"), key(conv, "forward"), lambda: transformed(conv, "forward", packed.w))
@@ -72,7 +70,7 @@ def run(conv: plan.Conv, which: str, x, spectra: PackedFilters, margins, b, y, r
     sizes, steps, axes = fft.lengths(conv, which), fft.steps(conv, which), tuple(range(1, conv.rank + 1))
     places = list(product(*(range(0, out, step) for out, step in zip(y.shape, steps, strict=False))))
     frequencies = prod(sizes[:-1]) * (sizes[-1] // 2 + 1)
-    together = max(1, SCRATCH // (16 * frequencies * (x.shape[-1] + y.shape[-1])))
+    together = max(1, fft.SCRATCH // (16 * frequencies * (x.shape[-1] + y.shape[-1])))
     for first in range(0, len(places), together):
         some = places[first : first + together]
         blocks = np.zeros((len(some), *sizes, x.shape[-1]))

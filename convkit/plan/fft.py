@@ -16,6 +16,7 @@ from math import isqrt, log2, prod
 
 MOST = {1: 1 << 14, 2: 256}                             # length of a transform along one axis: its lines stay in the cache
 SPECTRA = 1 << 26                                       # most bytes of the transformed filters
+SCRATCH = 1 << 22                                       # bytes of the spectra of the blocks that are transformed at a time
 # On a Sapphire Rapids core, in nanoseconds: a transform and its copies, by pixel and channel; a block; packing, by pixel and
 # filter. And flop in one of them: of the products, and of direct sums in float32 where they fill their vectors.
 TRANSFORM, BLOCK, PACKING, PRODUCTS, SUMS = 15.0, 10000.0, 30.0, 20.0, 80.0
@@ -68,6 +69,20 @@ def most(conv) -> int:
     """Pixels of a block along each axis, so that its lines stay in the cache and the transformed filters are bounded."""
     room = SPECTRA // (max(conv.channels * conv.outputs // conv.groups, 1) * 17)    # a pixel is half of a matrix of 2 x 2
     return min(MOST[conv.rank], room if conv.rank == 1 else isqrt(room))
+
+
+def about(conv, which: str) -> dict:
+    """For `convkit.explain`."""
+    *others, last = lengths(conv, which)
+    frequencies, pairs = prod(others) * (last // 2 + 1), conv.channels * conv.outputs // conv.groups
+    blocks = [-(-out // step) for out, step in zip(outputs(conv, which), steps(conv, which), strict=True)]
+    return {
+        "why": "Fourier transforms take less than the products of large filters",
+        "tile": f"blocks of {'x'.join(map(str, lengths(conv, which)))} pixels",
+        "tasks": conv.batch * prod(blocks),
+        "packed_bytes": 32 * frequencies * pairs,       # a complex number as a matrix of 2 x 2 float64
+        "scratch_bytes": 2 * SCRATCH,
+    }
 
 
 @lru_cache(maxsize=256)
