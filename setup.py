@@ -40,6 +40,7 @@ MODULES = [
     "direct",
     "filters",
     "grouped",
+    "im2col",
     "layout",
     "pool",
     "winograd",

@@ -9,7 +9,9 @@ import numpy as np
 __all__ = ["he_normal"]
 
 
-def he_normal(shape: tuple[int, ...], rng: np.random.Generator, dtype: np.dtype) -> np.ndarray:
+def he_normal(
+    shape: tuple[int, ...], rng: np.random.Generator, dtype: np.dtype, fan_in: int | None = None
+) -> np.ndarray:
     """Normal values of variance ``2 / fan_in``, which keeps the scale of activations through ReLU layers.
 
     Drawn in float64 and rounded, so that a float32 and a float64 model of one seed start from the same weights.
@@ -18,9 +20,10 @@ def he_normal(shape: tuple[int, ...], rng: np.random.Generator, dtype: np.dtype)
     Parameters
     ----------
     shape : tuple of int (out_channels, ..., in_channels)
-        Filters; ``fan_in`` is the product of all sizes but the first.
     rng : numpy.random.Generator
     dtype : float32 or float64
+    fan_in : int, optional
+        Products that are summed for one output; if not given, the product of all sizes of the filters but the first.
 
     Returns
     -------
@@ -34,7 +37,7 @@ def he_normal(shape: tuple[int, ...], rng: np.random.Generator, dtype: np.dtype)
     >>> bool(abs(w.var() * 450 / 2 - 1) < 0.05)
     True
     """
-    fan_in = max(math.prod(shape[1:]), 1)
+    fan_in = math.prod(shape[1:]) if fan_in is None else fan_in
     values = rng.standard_normal(shape)
-    values *= math.sqrt(2 / fan_in)
+    values *= math.sqrt(2 / max(fan_in, 1))
     return values.astype(dtype, copy=False)

@@ -33,6 +33,8 @@ def pads(padding: Any, size: tuple[int, ...], kernel: tuple[int, ...], stride: A
         return ((0, 0),) * rank
     if padding == "full":
         return tuple((r, r) for r in reach)
+    if padding == "causal":
+        return tuple((r, 0) for r in reach)
     if padding == "same":
         steps = per_axis(stride, rank)
         total = [max((-(-n // s) - 1) * s + r + 1 - n, 0) for n, s, r in zip(size, steps, reach, strict=True)]
@@ -123,6 +125,31 @@ def conv_grad(dy: Any, x: Any, w: Any, *, stride: Any = 1, padding: Any = 0, dil
         dx[window] += c.whole_window(g @ filters)
         dw += g.transpose(0, 2, 1) @ c.grouped_window(padded[window])
     return c.inside(dx), dw.reshape(np.shape(w)), dy.sum(axis=tuple(range(dy.ndim - 1)))
+
+
+def conv_transpose(x: Any, w: Any, b: Any = None, *, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
+                   dilation: Any = 1, groups: int = 1) -> np.ndarray:
+    """x (N, *size, I), w (I, *kernel, O/groups) -> y (N, *out, O): each tap adds x times its weight, every stride pixels.
+
+    y[n, p*stride + t*dilation - pad, o] += sum over channels c of  x[n, p, c] * w[c, t, o]
+    """
+    x, w = np.asarray(x, np.float64), np.asarray(w, np.float64)
+    batch, *size, channels = x.shape
+    rank, kernel, depth = len(size), w.shape[1:-1], w.shape[-1]
+    steps, gaps, extra = (per_axis(v, rank) for v in (stride, dilation, output_padding))
+    pad = pads(padding, tuple(n * s for n, s in zip(size, steps, strict=True)), kernel, stride, dilation)
+    whole = [(n - 1) * s + (k - 1) * d + 1 + e for n, s, k, d, e in zip(size, steps, kernel, gaps, extra, strict=True)]
+    if padding == "same":
+        whole = [max(n, c * s + lo + hi) for n, c, s, (lo, hi) in zip(whole, size, steps, pad, strict=True)]
+    y = np.zeros((batch, *whole, groups, depth))
+    grouped = x.reshape(*x.shape[:-1], groups, channels // groups)
+    for tap in itertools.product(*map(range, kernel)):
+        place = tuple(slice(t * d, t * d + (n - 1) * s + 1, s) for t, d, n, s in zip(tap, gaps, size, steps, strict=True))
+        filters = w[(slice(None), *tap)].reshape(groups, channels // groups, depth)
+        y[(slice(None), *place)] += np.einsum("...gc,gco->...go", grouped, filters)
+    inside = tuple(slice(lo, n - hi) for (lo, hi), n in zip(pad, whole, strict=True))
+    y = y[(slice(None), *inside)].reshape(batch, *(s.stop - s.start for s in inside), groups * depth)
+    return y if b is None else y + np.asarray(b, np.float64)
 
 
 # --- pooling --------------------------------------------------------------------------------------------------------------

@@ -17,6 +17,9 @@ from convkit.layers import (
     Conv1D,
     Conv2D,
     Conv3D,
+    ConvTranspose1D,
+    ConvTranspose2D,
+    ConvTranspose3D,
     Dense,
     Dropout,
     Flatten,
@@ -37,6 +40,11 @@ TABLE = [
     (Conv2D, {"out_channels": 4, "kernel_size": 3, "padding": ((1, 0), (2, 1)), "dilation": (1, 2), "groups": 2}, (4, 5, 6)),
     (Conv2D, {"out_channels": 2, "kernel_size": 1, "bias": False, "activation": "relu"}, (3, 3, 5)),
     (Conv3D, {"out_channels": 2, "kernel_size": 2, "padding": 1}, (3, 2, 3, 2)),
+    (ConvTranspose1D, {"out_channels": 3, "kernel_size": 4, "stride": 2, "padding": 1}, (5, 2)),
+    (ConvTranspose2D, {"out_channels": 4, "kernel_size": 3, "stride": 2, "padding": "same", "groups": 2}, (3, 4, 6)),
+    (ConvTranspose2D, {"out_channels": 2, "kernel_size": (2, 3), "stride": 2, "output_padding": (1, 0), "bias": False,
+                       "activation": "relu"}, (3, 4, 3)),
+    (ConvTranspose3D, {"out_channels": 2, "kernel_size": 2, "dilation": (1, 2, 1), "activation": "relu"}, (2, 3, 2, 3)),
     (Dense, {"units": 5}, (7,)),
     (Dense, {"units": 3, "bias": False, "activation": "relu"}, (4,)),
     (Dense, {"units": 1}, (1,)),
@@ -285,6 +293,13 @@ def test_dropout_draws_anew_and_is_seeded():
     assert np.array_equal(first, again)
     assert not np.array_equal(first[0], first[1])
     assert not np.array_equal(first, other)
+
+
+def test_weights_of_a_transposed_convolution_keep_the_scale_of_its_result():
+    """He normal: with 256 channels of 4x4 filters and stride 2, an output sums 256 * 4 products."""
+    layer = ConvTranspose2D(3, 4, stride=2, padding=1)
+    layer.build((6, 6, 256), np.random.default_rng(0))
+    assert 0.9 < layer.params["w"].value.var() * 256 * 4 / 2 < 1.1
 
 
 def test_weights_start_as_he_normal_with_zero_bias():

@@ -16,7 +16,7 @@ LEVELS = [
     {"_core", "_version"},
     {"plan"},
     {"ops", "config"},
-    {"init", "losses", "data"},
+    {"init", "losses", "data", "compat"},
     {"layers"},
     {"optim", "metrics", "callbacks"},
     {"model", "onnx"},

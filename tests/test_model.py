@@ -14,7 +14,7 @@ import pytest
 
 import convkit
 from convkit import Sequential
-from convkit.layers import Conv1D, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU
+from convkit.layers import Conv1D, Conv2D, ConvTranspose1D, Dense, Dropout, Flatten, MaxPool2D, ReLU
 from convkit.losses import cross_entropy
 from convkit.optim import SGD, Adam
 
@@ -241,6 +241,12 @@ def test_summary_of_dilation_and_of_rows_of_numbers():
     text = Sequential([Conv1D(2, 3, dilation=4, stride=2), Conv1D(2, 3)], input_shape=(40, 1), rng=0).summary()
     assert [line.split()[-1] for line in text.splitlines()[2:5]] == ["1", "9", "13"]
     Sequential([Dense(2)], input_shape=(4,)).summary()
+
+
+def test_summary_of_a_transposed_convolution_whose_outputs_lie_closer_than_its_inputs():
+    layers = [Conv1D(2, 2, stride=2), ConvTranspose1D(1, 2, stride=2), Conv1D(2, 3)]
+    text = Sequential(layers, input_shape=(40, 1), rng=0).summary()
+    assert [line.split()[-1] for line in text.splitlines()[2:6]] == ["1", "2", "2", "4"]
 
 
 def test_a_loss_that_is_not_finite_raises_only_on_demand(rng):

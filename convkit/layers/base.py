@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -102,6 +103,13 @@ class Layer:
         """Multiplications with an addition for one sample."""
         return 0
 
+    def fan_in(self, w_shape: Shape) -> int:
+        """Products that are summed for one output."""
+        return math.prod(w_shape[1:])
+
+    def _start(self, name: str, shape: Shape, rng: np.random.Generator, dtype: np.dtype) -> np.ndarray:
+        return he_normal(shape, rng, dtype, self.fan_in(shape)) if name == "w" else np.zeros(shape, dtype)
+
     @property
     def receptive_field(self) -> tuple[tuple[int, int, int], ...] | None:
         """(kernel, stride, dilation) of each spatial axis, () if positions stay apart, None if each output sees all."""
@@ -143,7 +151,7 @@ class Layer:
         output_shape = self.output_shape(input_shape)
         dtype = np.dtype(dtype)
         self.params = {
-            name: Param(_start(name, shape, rng, dtype) if weights is None else weights[name])
+            name: Param(self._start(name, shape, rng, dtype) if weights is None else weights[name])
             for name, shape in self.param_shapes(input_shape).items()
         }
         self.input_shape, self.dtype = input_shape, dtype
@@ -202,10 +210,6 @@ def positive(value: Any, op: str, name: str) -> int:
     if value < 1:
         raise ValueError(f"{op}: {name} must be >= 1, got {value}")
     return value
-
-
-def _start(name: str, shape: Shape, rng: np.random.Generator, dtype: np.dtype) -> np.ndarray:
-    return he_normal(shape, rng, dtype) if name == "w" else np.zeros(shape, dtype)
 
 
 def _check(op: str, name: str, x: np.ndarray, shape: Shape, dtype: Any, len_: int | None = None) -> None:

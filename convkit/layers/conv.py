@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from convkit import ops
 from convkit.layers.base import Backward, Layer, Shape, positive
 from convkit.plan.geometry import sizes
 
-__all__ = ["Conv1D", "Conv2D", "Conv3D"]
+__all__ = ["Conv1D", "Conv2D", "Conv3D", "ConvTranspose1D", "ConvTranspose2D", "ConvTranspose3D"]
 
 
 class Filters(Layer):
@@ -103,6 +104,7 @@ class _Conv(Filters):
     rank = 0
     _op: Callable
     _grad: Callable
+    _output_shape = staticmethod(ops.conv_output_shape)
 
     def __init__(
         self,
@@ -135,7 +137,7 @@ class _Conv(Filters):
         if channels % groups:
             raise ValueError(f"{type(self).__name__}: groups={groups} must divide the {channels} input channels")
         w_shape = self.param_shapes(input_shape)["w"]
-        return tuple(ops.conv_output_shape((1, *input_shape), w_shape, **self.how)[1:])
+        return tuple(self._output_shape((1, *input_shape), w_shape, **self.how)[1:])
 
     def param_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         return self._with_bias((self.out_channels, *self.kernel_size, input_shape[-1] // self.how["groups"]))
@@ -168,6 +170,80 @@ class Conv2D(_Conv):
 class Conv3D(_Conv):
     __doc__ = _Conv.__doc__.replace("of any rank", "of volumes (N, D, H, W, C)")
     rank, _op, _grad = 3, ops.conv3d, ops.conv3d_grad
+
+
+class _ConvTranspose(_Conv):
+    """Transposed convolution of any rank, channels last: the shapes of a convolution with these arguments, exchanged.
+
+    Parameters
+    ----------
+    out_channels : int
+    kernel_size : int or tuple of int
+    stride, dilation : int or tuple of int, default 1
+    padding : int, tuple, pairs ``((lo, hi), ...)``, "valid" or "same", default 0
+        Cut off at the borders of the result; "same" gives size * stride.
+    output_padding : int or tuple of int, default 0
+        Positions more at the end, less than the larger of stride and dilation.
+    groups : int, default 1
+        Must divide the input and output channels.
+    bias : bool, default True
+    activation : None or "relu"
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not one of the above, or at build if the input does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convkit.layers import ConvTranspose2D
+    >>> layer = ConvTranspose2D(8, 4, stride=2, padding=1)
+    >>> layer.build((14, 14, 32), np.random.default_rng(0))
+    (28, 28, 8)
+    >>> layer.params["w"].value.shape
+    (32, 4, 4, 8)
+    """
+
+    _output_shape = staticmethod(ops.conv_transpose_output_shape)
+
+    def __init__(self, out_channels: int, kernel_size: Any, *, output_padding: Any = 0, **how: Any) -> None:
+        super().__init__(out_channels, kernel_size, **how)
+        name, groups = type(self).__name__, self.how["groups"]
+        if self.out_channels % groups:
+            raise ValueError(f"{name}: groups={groups} must divide the {self.out_channels} output channels")
+        self.how["output_padding"] = sizes(output_padding, self.rank, name, "output_padding", least=0)
+
+    def param_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        w_shape = (input_shape[-1], *self.kernel_size, self.out_channels // self.how["groups"])
+        return {"w": w_shape, "b": (self.out_channels,)} if self.bias else {"w": w_shape}
+
+    def multiply_adds(self, input_shape: Shape) -> int:
+        return math.prod(input_shape[:-1]) * math.prod(self.param_shapes(input_shape)["w"])
+
+    def fan_in(self, w_shape: Shape) -> int:
+        return w_shape[0] // self.how["groups"] * max(math.prod(self.kernel_size) // math.prod(self.how["stride"]), 1)
+
+    @property
+    def receptive_field(self) -> tuple[tuple[int, Fraction, int], ...]:
+        """An output sees at most so many neighbours; outputs lie `stride` times closer together than inputs."""
+        steps = zip(self.kernel_size, self.how["stride"], self.how["dilation"], strict=True)
+        return tuple((-(-((k - 1) * d + 1) // s), Fraction(1, s), 1) for k, s, d in steps)
+
+
+class ConvTranspose1D(_ConvTranspose):
+    __doc__ = _ConvTranspose.__doc__.replace("of any rank", "of sequences (N, L, C)")
+    rank, _op, _grad = 1, ops.conv_transpose1d, ops.conv_transpose1d_grad
+
+
+class ConvTranspose2D(_ConvTranspose):
+    __doc__ = _ConvTranspose.__doc__.replace("of any rank", "of images (N, H, W, C)")
+    rank, _op, _grad = 2, ops.conv_transpose2d, ops.conv_transpose2d_grad
+
+
+class ConvTranspose3D(_ConvTranspose):
+    __doc__ = _ConvTranspose.__doc__.replace("of any rank", "of volumes (N, D, H, W, C)")
+    rank, _op, _grad = 3, ops.conv_transpose3d, ops.conv_transpose3d_grad
 
 
 def frozen(value: Any) -> Any:

@@ -71,7 +71,7 @@ class _Field:
             self.jumps[axis] *= stride
 
     def __str__(self) -> str:
-        return "all" if self.sizes is None else "x".join(map(str, self.sizes))
+        return "all" if self.sizes is None else "x".join(str(math.ceil(size)) for size in self.sizes)
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> str:

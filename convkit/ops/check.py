@@ -96,6 +96,11 @@ def images(x: np.ndarray, rank: int, first: bool, op: str, name: str = "x") -> n
     return np.moveaxis(x, 1, -1) if first else x
 
 
+def batch_of_one(out):
+    """`out` for one image, as the batch that it is worked out as; what is no array is left to `output`."""
+    return out[None] if isinstance(out, np.ndarray) else out
+
+
 def named(shape, first: bool) -> tuple[int, ...]:
     """A channels-last shape in the caller's order of axes."""
     return (shape[0], shape[-1], *shape[1:-1]) if first else tuple(shape)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convkit._core import cpu
-from convkit.ops import again, check, engine
+from convkit.ops import again, border, check, engine
 from convkit.ops.filters import PackedFilters
 from convkit.plan import choose, geometry
 from convkit.plan import conv as plan
@@ -46,8 +46,10 @@ def planned(op: str, x_shape, w_shape, stride=1, padding=0, dilation=1, groups=1
     )
 
 
-def packed_or_plain(w, rank: int, first: bool, groups, op: str) -> PackedFilters:
+def packed_or_plain(w, rank: int, first: bool, groups, op: str, flip=False) -> PackedFilters:
     """`w` as filters that know their packed form; plain ones forget it after the call."""
+    if flip is not False and check.flag(flip, op, "flip"):
+        return packed_or_plain(w, rank, first, groups, op).flipped
     if isinstance(w, PackedFilters):
         if w.rank != rank:
             raise ValueError(f"{op}: w must be packed from {rank + 2}-D filters, got {w.rank + 2}-D")
@@ -58,20 +60,35 @@ def packed_or_plain(w, rank: int, first: bool, groups, op: str) -> PackedFilters
     return PackedFilters(w, groups, keeps=False)
 
 
-def _conv(op, rank, x, w, b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads):
-    how = op, stride, padding, dilation, groups, layout, activation, algorithm, threads
+def chosen(conv: plan.Conv, which: str, pad_mode: str, algorithm: str, itemsize: int, op: str):
+    """What runs a pass."""
+    if pad_mode == "constant":
+        return engine.module(conv, which, algorithm, itemsize, op)
+    return border.Boxes(conv, which, pad_mode, algorithm, itemsize, op)
+
+
+def _conv(
+    op, rank, x, w, b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads, pad_mode, flip
+):
+    how = op, stride, padding, dilation, groups, layout, activation, algorithm, threads, pad_mode, flip
     y = again.result(w, x, b, how, out)
     if y is not None:
         return y
     first = check.channels_first(layout, rank, op)
     check.choice(activation, ACTIVATIONS, op, "activation")
     check.choice(algorithm, ALGORITHMS, op, "algorithm")
-    x = check.images(check.array(x, op, "x"), rank, first, op)
-    packed = packed_or_plain(w, rank, first, groups, op)
+    check.choice(pad_mode, border.MODES, op, "pad_mode")
+    x = check.array(x, op, "x")
+    if x.ndim == rank + 1:
+        how = stride, padding, dilation, groups, layout, activation, algorithm, check.batch_of_one(out), threads, pad_mode, flip
+        y = _conv(op, rank, x[None], w, b, *how)
+        return y[0] if out is None else out
+    x = check.images(x, rank, first, op)
+    packed = packed_or_plain(w, rank, first, groups, op, flip)
     conv = planned(op, x.shape, packed.w.shape, stride, padding, dilation, groups)
     b = None if b is None else check.bias(b, conv.outputs, op)
     check.same_dtype(op, x=x, w=packed.w, b=b)
-    runs = engine.module(conv, "forward", algorithm, x.itemsize, op)
+    runs = chosen(conv, "forward", pad_mode, algorithm, x.itemsize, op)
     if out is None and not first:
         again.keep(w, x, b, how, conv, runs, packed)
     threads = workers(threads, conv.flop, op)
@@ -97,6 +114,8 @@ def conv1d(
     padding: Padding = 0,
     dilation: Size = 1,
     groups: int = 1,
+    pad_mode: str = "constant",
+    flip: bool = False,
     layout: str = "NLC",
     activation: str | None = None,
     algorithm: str = "auto",
@@ -111,7 +130,7 @@ def conv1d(
         float32 or float64; channels second for a channels-first `layout`.
     w : array_like of shape (O, K, C / groups), or PackedFilters
         Filters; the input channels second for a channels-first `layout`.
-    b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads
+    b, stride, padding, dilation, groups, pad_mode, flip, layout, activation, algorithm, out, threads
         As for `conv2d`, for one axis; padding may also be "causal" (all of it before the start).
 
     Returns
@@ -131,7 +150,9 @@ def conv1d(
     >>> convkit.conv1d(signal, difference).ravel()
     array([1., 2., 4.], dtype=float32)
     """
-    return _conv("conv1d", 1, x, w, b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads)
+    return _conv(
+        "conv1d", 1, x, w, b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads, pad_mode, flip
+    )
 
 
 def conv2d(
@@ -143,6 +164,8 @@ def conv2d(
     padding: Padding = 0,
     dilation: Size = 1,
     groups: int = 1,
+    pad_mode: str = "constant",
+    flip: bool = False,
     layout: str = "NHWC",
     activation: str | None = None,
     algorithm: str = "auto",
@@ -159,7 +182,7 @@ def conv2d(
     Parameters
     ----------
     x : array_like of shape (N, H, W, C)
-        float32 or float64, of any strides; (N, C, H, W) for layout "NCHW".
+        float32 or float64, of any strides; (N, C, H, W) for layout "NCHW". One image without the axis N gives one.
     w : array_like of shape (O, KH, KW, C / groups), or PackedFilters
         Filters; (O, C / groups, KH, KW) for layout "NCHW". `pack_filters` saves packing them in each call.
     b : array_like of shape (O,), optional
@@ -167,16 +190,23 @@ def conv2d(
     stride, dilation : int or 2 ints
         Pixels between windows, and between the taps of a window; at least 1.
     padding : int, 2 ints, 2 pairs (lo, hi), or "valid", "same", "full"
-        Zeros around x, in pixels. "same" gives ceil(size / stride) outputs and pads more at the end.
+        Pixels around x, zeros unless `pad_mode` says otherwise. "same" gives ceil(size / stride) outputs and pads more at
+        the end.
     groups : int
         Divides C and O; group g of the outputs sees group g of the inputs.
+    pad_mode : "constant", "edge", "reflect", "symmetric" or "wrap"
+        What the padding holds, as in ``np.pad``: zeros, the pixel at the border, the image mirrored at that pixel or behind
+        it, or the other end of the image. x is not copied, only strips along its borders are.
+    flip : bool
+        Convolution as in mathematics: the filters are turned around along the spatial axes.
     layout : "NHWC" or "NCHW"
         Names of the caller's axes. Memory is channels last: an NCHW-shaped array whose channels are neighbours in memory,
         as the result of an NCHW call is, is read where it lies; any other one is converted once.
     activation : None or "relu"
         Applied to the result before it is stored.
-    algorithm : "auto" or "direct"
-        "auto" is the fastest one that is right for the shape.
+    algorithm : "auto", "direct", "im2col" or "fft"
+        "auto" is the fastest one that is right for the shape. "direct" sums in registers; "im2col" multiplies a matrix of
+        windows, block by block; "fft" is for large filters, with an error that follows the largest values around.
     out : ndarray, optional
         Array for the result, of its shape and dtype and any strides, returned; may overlap the inputs.
     threads : int, optional
@@ -214,7 +244,9 @@ def conv2d(
            [21., 36., 27.],
            [20., 33., 24.]], dtype=float32)
     """
-    return _conv("conv2d", 2, x, w, b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads)
+    return _conv(
+        "conv2d", 2, x, w, b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads, pad_mode, flip
+    )
 
 
 def conv3d(
@@ -226,6 +258,8 @@ def conv3d(
     padding: Padding = 0,
     dilation: Size = 1,
     groups: int = 1,
+    pad_mode: str = "constant",
+    flip: bool = False,
     layout: str = "NDHWC",
     activation: str | None = None,
     algorithm: str = "auto",
@@ -240,7 +274,7 @@ def conv3d(
         float32 or float64; channels second for a channels-first `layout`.
     w : array_like of shape (O, KD, KH, KW, C / groups), or PackedFilters
         Filters; the input channels second for a channels-first `layout`.
-    b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads
+    b, stride, padding, dilation, groups, pad_mode, flip, layout, activation, algorithm, out, threads
         As for `conv2d`, for three axes.
 
     Returns
@@ -259,7 +293,9 @@ def conv3d(
     >>> convkit.conv3d(volume, np.ones((5, 3, 3, 3, 2), np.float32), padding=1).shape
     (1, 4, 4, 4, 5)
     """
-    return _conv("conv3d", 3, x, w, b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads)
+    return _conv(
+        "conv3d", 3, x, w, b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads, pad_mode, flip
+    )
 
 
 def conv_output_shape(

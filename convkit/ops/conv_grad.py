@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convkit.ops import check, direct, engine
-from convkit.ops.conv import ALGORITHMS, packed_or_plain, planned, workers
+from convkit.ops import border, check, direct, engine
+from convkit.ops.conv import ALGORITHMS, chosen, packed_or_plain, planned, workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,29 +21,36 @@ NEEDS = ("x", "w", "b")
 GRADIENTS = (("input", "x"), ("filters", "w"))
 
 
-def _conv_grad(op, rank, dy, x, w, stride, padding, dilation, groups, layout, needs, algorithm, threads):
+def _conv_grad(op, rank, dy, x, w, stride, padding, dilation, groups, layout, needs, algorithm, threads, pad_mode, flip):
     first = check.channels_first(layout, rank, op)
     check.choice(algorithm, ALGORITHMS, op, "algorithm")
-    needs = _needs(needs, op)
-    x = check.images(check.array(x, op, "x"), rank, first, op)
-    dy = check.images(check.array(dy, op, "dy"), rank, first, op, "dy")
-    packed = packed_or_plain(w, rank, first, groups, op)
+    check.choice(pad_mode, border.MODES, op, "pad_mode")
+    needs = needed(needs, op)
+    x, dy = check.array(x, op, "x"), check.array(dy, op, "dy")
+    if x.ndim == dy.ndim == rank + 1:
+        how = stride, padding, dilation, groups, layout, needs, algorithm, threads, pad_mode, flip
+        dx, dw, db = _conv_grad(op, rank, dy[None], x[None], w, *how)
+        return None if dx is None else dx[0], dw, db
+    x, dy = check.images(x, rank, first, op), check.images(dy, rank, first, op, "dy")
+    packed = packed_or_plain(w, rank, first, groups, op, flip)
     conv = planned(op, x.shape, packed.w.shape, stride, padding, dilation, groups)
     check.same_dtype(op, dy=dy, x=x, w=packed.w)
     if dy.shape != conv.out_shape:
         named = check.named(conv.out_shape, first), check.named(dy.shape, first)
         raise ValueError(f"{op}: dy must have the shape of the output {named[0]}, got {named[1]}")
     threads = workers(threads, conv.flop, op)
-    by = {which: engine.module(conv, which, algorithm, x.itemsize, op) for which, name in GRADIENTS if name in needs}
+    by = {which: chosen(conv, which, pad_mode, algorithm, x.itemsize, op) for which, name in GRADIENTS if name in needs}
     dx = engine.grad_input(by["input"], conv, dy, packed, threads, op) if "x" in needs else None
     dw = engine.grad_filters(by["filters"], conv, dy, x, threads, op) if "w" in needs else None
     db = direct.grad_bias(dy, threads) if "b" in needs else None
+    if flip and dw is not None:
+        dw = np.ascontiguousarray(np.flip(dw, tuple(range(1, rank + 1))))
     if first:
         dx, dw = (None if d is None else np.moveaxis(d, -1, 1) for d in (dx, dw))
     return dx, dw, db
 
 
-def _needs(needs, op: str) -> tuple[str, ...]:
+def needed(needs, op: str) -> tuple[str, ...]:
     if isinstance(needs, str) or not all(isinstance(item, str) for item in needs):
         raise TypeError(f"{op}: needs must be a tuple of 'x', 'w', 'b', got {needs!r}")
     for item in needs:
@@ -60,6 +67,8 @@ def conv1d_grad(
     padding: Padding = 0,
     dilation: Size = 1,
     groups: int = 1,
+    pad_mode: str = "constant",
+    flip: bool = False,
     layout: str = "NLC",
     needs: Sequence[str] = NEEDS,
     algorithm: str = "auto",
@@ -71,7 +80,7 @@ def conv1d_grad(
     ----------
     dy, x, w : array_like
         Gradient by the output of ``conv1d(x, w, ...)``, and the arguments of that call.
-    stride, padding, dilation, groups, layout, needs, algorithm, threads
+    stride, padding, dilation, groups, pad_mode, flip, layout, needs, algorithm, threads
         As for `conv2d_grad`.
 
     Returns
@@ -91,7 +100,9 @@ def conv1d_grad(
     >>> dx.ravel(), dw.ravel(), db
     (array([1., 2., 2., 1.], dtype=float32), array([3., 3.], dtype=float32), array([3.], dtype=float32))
     """
-    return _conv_grad("conv1d_grad", 1, dy, x, w, stride, padding, dilation, groups, layout, needs, algorithm, threads)
+    return _conv_grad(
+        "conv1d_grad", 1, dy, x, w, stride, padding, dilation, groups, layout, needs, algorithm, threads, pad_mode, flip
+    )
 
 
 def conv2d_grad(
@@ -103,6 +114,8 @@ def conv2d_grad(
     padding: Padding = 0,
     dilation: Size = 1,
     groups: int = 1,
+    pad_mode: str = "constant",
+    flip: bool = False,
     layout: str = "NHWC",
     needs: Sequence[str] = NEEDS,
     algorithm: str = "auto",
@@ -120,7 +133,7 @@ def conv2d_grad(
         before it.
     x, w : array_like
         The arguments of that call; `w` may be packed.
-    stride, padding, dilation, groups, layout, algorithm, threads
+    stride, padding, dilation, groups, pad_mode, flip, layout, algorithm, threads
         As in that call.
     needs : sequence of "x", "w", "b"
         The gradients to compute.
@@ -149,7 +162,9 @@ def conv2d_grad(
     >>> convkit.conv2d_grad(dy, x, w, needs=("b",))
     (None, None, array([4., 4., 4.], dtype=float32))
     """
-    return _conv_grad("conv2d_grad", 2, dy, x, w, stride, padding, dilation, groups, layout, needs, algorithm, threads)
+    return _conv_grad(
+        "conv2d_grad", 2, dy, x, w, stride, padding, dilation, groups, layout, needs, algorithm, threads, pad_mode, flip
+    )
 
 
 def conv3d_grad(
@@ -161,6 +176,8 @@ def conv3d_grad(
     padding: Padding = 0,
     dilation: Size = 1,
     groups: int = 1,
+    pad_mode: str = "constant",
+    flip: bool = False,
     layout: str = "NDHWC",
     needs: Sequence[str] = NEEDS,
     algorithm: str = "auto",
@@ -172,7 +189,7 @@ def conv3d_grad(
     ----------
     dy, x, w : array_like
         Gradient by the output of ``conv3d(x, w, ...)``, and the arguments of that call.
-    stride, padding, dilation, groups, layout, needs, algorithm, threads
+    stride, padding, dilation, groups, pad_mode, flip, layout, needs, algorithm, threads
         As for `conv2d_grad`.
 
     Returns
@@ -192,4 +209,6 @@ def conv3d_grad(
     >>> float(dx.sum()), float(dw.sum()), float(db[0])
     (54.0, 54.0, 2.0)
     """
-    return _conv_grad("conv3d_grad", 3, dy, x, w, stride, padding, dilation, groups, layout, needs, algorithm, threads)
+    return _conv_grad(
+        "conv3d_grad", 3, dy, x, w, stride, padding, dilation, groups, layout, needs, algorithm, threads, pad_mode, flip
+    )

@@ -15,11 +15,10 @@ RUN = {np.dtype(np.float32): direct.run["float"], np.dtype(np.float64): direct.r
 def run(walk: plan.Pass, source, packed: PackedFilters, b, target, relu: bool, threads: int) -> None:
     """One pass of the direct engine, all of the target's pixels."""
     source, target = check.lifted(check.readable(source, threads)), check.lifted(target)
-    if not len(walk.order):                             # no phase of the gradient has a tap
-        target[...] = 0
+    if not walk.covers:                                 # no phase of the gradient reaches some pixels
+        target[...] = 0 if b is None else np.maximum(b, 0) if relu else b
+    if not len(walk.order):
         return
-    if not walk.covers:
-        target[...] = 0
     dense = source.strides[3] == source.shape[4] * source.itemsize or source.shape[3] == 1
     schedule = walk.schedule(dense, source.itemsize)
     scratch = np.empty(threads * schedule.scratch, source.dtype) if schedule.scratch else None
@@ -41,6 +40,10 @@ def forward(conv: plan.Conv, x, packed, b, y, relu: bool, threads: int) -> None:
 
 def grad_input(conv: plan.Conv, dy, packed, dx, threads: int) -> None:
     run(conv.input_pass, dy, packed, None, dx, False, threads)
+
+
+def transposed(conv: plan.Conv, x, packed, b, y, relu: bool, threads: int) -> None:
+    run(conv.input_pass, x, packed, b, y, relu, threads)
 
 
 def grad_filters(conv: plan.Conv, dy, x, dw, threads: int) -> None:

@@ -1,10 +1,11 @@
 """Runs a pass of a convolution on checked arrays by the algorithm that the plan chose: one place knows them all.
 
-The module of an algorithm has up to three functions, which fill arrays that have at least one element:
+The module of an algorithm has these functions, which fill arrays that have at least one element:
 
 forward(conv, x, packed, b, y, relu, threads)
 grad_input(conv, dy, packed, dx, threads)
 grad_filters(conv, dy, x, dw, threads)
+transposed(conv, x, packed, b, y, relu, threads)    optional: grad_input with what follows it in a transposed convolution
 
 All arrays are channels last, of any strides; the module calls `check.readable` where it needs neighbouring channels.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from convkit._core import cpu
-from convkit.ops import check, depthwise, direct, grouped, winograd
+from convkit.ops import check, depthwise, direct, fft, grouped, lowering, winograd
 from convkit.plan import choose
 
 MODULES = {
@@ -22,7 +23,9 @@ MODULES = {
     "grouped": grouped,
     "winograd": winograd.WINOGRAD,
     "winograd2": winograd.WINOGRAD2,
+    "fft": fft,
     "direct": direct,
+    "im2col": lowering,
 }
 
 
@@ -35,7 +38,26 @@ def forward(runs, conv, x, packed, b, y, relu: bool, threads: int) -> None:
     if y.size and conv.channels:
         runs.forward(conv, x, packed, b, y, relu, threads)
     elif y.size:
-        y[...] = 0 if b is None else np.maximum(b, 0) if relu else b
+        y[...] = of_nothing(b, relu)
+
+
+def transposed(runs, conv, x, packed, b, y, relu: bool, threads: int) -> None:
+    """y, the input of `conv`, from x, its output."""
+    if y.size and x.size and hasattr(runs, "transposed"):
+        runs.transposed(conv, x, packed, b, y, relu, threads)
+    elif y.size and x.size:
+        runs.grad_input(conv, x, packed, y, threads)
+        if b is not None:
+            y += b
+        if relu:
+            np.maximum(y, 0, out=y)
+    elif y.size:
+        y[...] = of_nothing(b, relu)
+
+
+def of_nothing(b, relu: bool):
+    """The result where nothing is summed."""
+    return 0 if b is None else np.maximum(b, 0) if relu else b
 
 
 def grad_input(runs, conv, dy, packed, threads: int, op: str) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from convkit._core import cpu
 from convkit.ops import check, conv
+from convkit.plan import choose
 from convkit.plan import conv as plan
 
 
@@ -84,7 +85,9 @@ def explain(op: str, x, w, *, threads: int | None = None, dtype=np.float32, layo
     count, reason = cpu.thread_count(threads)
     if planned.flop <= conv.SERIAL_FLOP and count > 1:
         count, reason = 1, "too little work to share"
-    return _of(op, planned, dtype.itemsize, count, reason, first)
+    told = _of(op, planned, dtype.itemsize, count, reason, first)
+    name = choose.algorithm(planned, "forward", "auto", dtype.itemsize, cpu.strict())
+    return told if name == "direct" else told._replace(algorithm=name, **choose.ALGORITHMS[name].about(planned, "forward"))
 
 
 def _of(op: str, planned: plan.Conv, itemsize: int, threads: int, reason: str, first: bool) -> Explanation:

@@ -41,7 +41,14 @@ class PackedFilters:
     @property
     def nbytes(self) -> int:
         """Bytes held: the filters and their packed forms."""
-        return self.w.nbytes + sum(pack.nbytes for _, pack in self._packs.values())
+        twin = vars(self).get("flipped")
+        packs = (*self._packs.values(), *(twin._packs.values() if twin else ()))
+        return self.w.nbytes + sum(pack.nbytes for _, pack in packs)
+
+    @cached_property
+    def flipped(self) -> PackedFilters:
+        """The same filters, turned around along their spatial axes; a view with packed forms of its own."""
+        return PackedFilters(np.flip(self.w, tuple(range(1, self.rank + 1))), self.groups)
 
     @cached_property
     def finite(self) -> bool:

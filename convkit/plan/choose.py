@@ -6,12 +6,13 @@ gradient of the input, "filters" for that of the filters):
 refusal(conv, which)           why it cannot run the pass, or None
 pays(conv, which, itemsize)    whether it beats those after it in `ALGORITHMS`
 
-The choice reads shapes alone; never the threads, nor, forward, the batch: both would show in the bits.
+The choice reads shapes alone; never the threads, nor, forward and for the gradient of the input (the forward pass of a
+transposed convolution), the batch: both would show in the bits.
 """
 
 from __future__ import annotations
 
-from convkit.plan import depthwise, direct, grouped, winograd
+from convkit.plan import depthwise, direct, fft, grouped, im2col, winograd
 
 # The first that fits and pays is chosen.
 ALGORITHMS = {
@@ -19,9 +20,11 @@ ALGORITHMS = {
     "grouped": grouped,
     "winograd": winograd,
     "winograd2": winograd,
+    "fft": fft,
     "direct": direct,
+    "im2col": im2col,
 }
-ROUNDS_MORE = ("winograd", "winograd2")                 # not under accuracy("strict")
+ROUNDS_MORE = ("winograd", "winograd2", "fft")            # not under accuracy("strict")
 
 
 def algorithm(conv, which: str, name: str, itemsize: int, strict: bool) -> str:

@@ -77,12 +77,12 @@ def named_padding(name: str, size: int, kernel: int, stride: int, dilation: int)
     return {"valid": (0, 0), "full": (reach, reach), "causal": (reach, 0)}[name]
 
 
-def padding_of(value, n: int, op: str) -> str | tuple[tuple[int, int], ...]:
+def padding_of(value, n: int, op: str, transposed: bool = False) -> str | tuple[tuple[int, int], ...]:
     """`padding=` of any form as a name or as one pair (lo, hi) per axis."""
     if type(value) is int and value >= 0:
         return ((value, value),) * n
     if isinstance(value, str):
-        names = ("valid", "same", "full") + (("causal",) if n == 1 else ())
+        names = ("valid", "same") + (() if transposed else ("full", "causal") if n == 1 else ("full",))
         if value not in names:
             raise ValueError(f"{op}: padding must be an int or one of {', '.join(map(repr, names))}, got {value!r}")
         return value

@@ -1,0 +1,1 @@
+"""Functions with the names, arguments and meaning of other libraries."""
