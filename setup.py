@@ -32,7 +32,7 @@ if X86:
 if ARM:
     ISAS |= {"neon": []}
 
-MODULES = ["cpu", "direct", "filters", "layout", "pool"]
+MODULES = ["cpu", "direct", "few", "filters", "first", "layout", "pool"]
 
 # Compiler and linker flags of OpenMP, by platform.
 OPENMP = {"darwin": (["-Xpreprocessor", "-fopenmp"], ["-lomp"]), "win32": (["-openmp"], [])}

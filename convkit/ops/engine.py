@@ -14,10 +14,10 @@ from __future__ import annotations
 import numpy as np
 
 from convkit._core import cpu
-from convkit.ops import check, direct
+from convkit.ops import check, direct, few, first
 from convkit.plan import choose
 
-MODULES = {"direct": direct}
+MODULES = {"first": first, "few": few, "direct": direct}
 
 
 def module(conv, which: str, algorithm: str, itemsize: int, op: str):

@@ -8,6 +8,7 @@ import numpy as np
 
 from convkit._core import cpu
 from convkit.ops import check, conv
+from convkit.plan import choose
 from convkit.plan import conv as plan
 
 
@@ -88,16 +89,15 @@ def explain(op: str, x, w, *, threads: int | None = None, dtype=np.float32, layo
 
 
 def _of(op: str, planned: plan.Conv, itemsize: int, threads: int, reason: str, first: bool) -> Explanation:
-    walk = planned.output_pass
-    schedule = walk.schedule(True, itemsize)
+    name = choose.algorithm(planned, "forward", "auto", itemsize, cpu.strict())
+    schedule, cols, why = SCHEDULES[name](planned, itemsize)
     vector, vecs, rows = cpu.tile(itemsize)
-    words = -(-walk.cols // vector)
+    words = -(-cols // vector)
     panels = max(1, -(-words // vecs))
     widest = max(1, -(-words // panels))
-    why = "register tiles over pointers to the input" + (", the taps of a filter row read as one" if walk.mergeable else "")
     return Explanation(
         op=op,
-        algorithm="direct",
+        algorithm=name,
         why=why,
         isa=cpu.isa(),
         tile=f"{rows[widest]}x{widest * vector}",
@@ -109,3 +109,15 @@ def _of(op: str, planned: plan.Conv, itemsize: int, threads: int, reason: str, f
         scratch_bytes=threads * schedule.scratch * itemsize,
         out_shape=check.named(planned.out_shape, first),
     )
+
+
+# By algorithm: the forward pass cut into tasks, the columns of its products, and what it does.
+SCHEDULES = {
+    "direct": lambda c, size: (c.output_pass.schedule(size), c.output_pass.cols, "register tiles over pointers to the input"),
+    "first": lambda c, size: (c.output_pass.lines(size), c.outputs, "few input channels: a row of the filter is read as one"),
+    "few": lambda c, size: (
+        c.windows_over("forward", size),
+        c.outputs * c.axes[1].kernel * c.axes[2].kernel,
+        "few outputs: every pixel times all taps at once",
+    ),
+}

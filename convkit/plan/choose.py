@@ -11,9 +11,9 @@ The choice reads shapes alone; never the threads, nor, forward, the batch: both 
 
 from __future__ import annotations
 
-from convkit.plan import direct
+from convkit.plan import direct, few, first
 
-ALGORITHMS = {"direct": direct}                         # the first that fits and pays is chosen
+ALGORITHMS = {"first": first, "few": few, "direct": direct}     # the first that fits and pays is chosen
 ROUNDS_MORE = ()                                        # not under accuracy("strict")
 
 
