@@ -91,6 +91,7 @@ def explain(op: str, x, w, *, threads: int | None = None, dtype=np.float32, layo
 def _of(op: str, planned: plan.Conv, itemsize: int, threads: int, reason: str, first: bool) -> Explanation:
     name = choose.algorithm(planned, "forward", "auto", itemsize, cpu.strict())
     schedule, cols, why = SCHEDULES[name](planned, itemsize)
+    tasks = schedule.tasks(threads) if name == "few" else schedule.tasks
     vector, vecs, rows = cpu.tile(itemsize)
     words = -(-cols // vector)
     panels = max(1, -(-words // vecs))
@@ -101,7 +102,7 @@ def _of(op: str, planned: plan.Conv, itemsize: int, threads: int, reason: str, f
         why=why,
         isa=cpu.isa(),
         tile=f"{rows[widest]}x{widest * vector}",
-        tasks=schedule.tasks,
+        tasks=tasks,
         threads=threads,
         threads_why=reason,
         flop=planned.flop,

@@ -60,8 +60,8 @@ def windows_refusal(conv, which: str) -> str | None:
     lines = depth.kernel * max(height.kernel, (height.kernel - 1) * height.dilation // height.stride + 1)
     if lines > TAPS:
         return f"a line of the result reads more than {TAPS} lines"
-    if lines * (128 + 6 * -(-width.kernel // width.stride)) * height.kernel * width.kernel * cols > SCRATCH:
-        return "the products that a line of the result reads are too large"
+    if lines * height.kernel * (max(256, 8 * width.kernel) + 2 * width.stride) * cols > SCRATCH:
+        return "the lines that a line of the result reads are too large"
     return None
 
 

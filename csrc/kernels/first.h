@@ -24,6 +24,11 @@ CK_INLINE void line_tile(const int rows, const int vecs, ptrdiff_t taps, ptrdiff
     for (int r = 0; r < rows; r++)
         out[r] = c + r * c_step;
     tile_start(rows, vecs, sums, out, finish);
+#pragma GCC unroll 14
+    for (int r = 0; r < rows; r++)                 /* what the next tile writes: there are few sums to hide its arrival */
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++)
+            __builtin_prefetch(c + (rows + r) * c_step + v * VL, 1);
     for (ptrdiff_t t = 0; t < taps; t++) {
         const real *row[CK_MAX_ROWS], *line = (const real *)a[t] + first * a_step;
 #pragma GCC unroll 14
