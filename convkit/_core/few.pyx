@@ -131,10 +131,9 @@ cdef void task(const Work *work, Py_ssize_t number, char *room) noexcept nogil:
     ring.sums, ring.products = room, bias + bytes
     for i in range(slots):
         ring.held[i] = -1
+    memset(bias, 0, bytes)
     for i in range((end - base) * aw.stride if work.bias != NULL else 0):
         memcpy(bias + i * work.cols * work.itemsize, work.bias, work.cols * work.itemsize)
-    if work.bias == NULL:
-        memset(bias, 0, bytes)
     for h in range(block * work.lines, min((block + 1) * work.lines, work.axes[1].target)):
         add(work, &ring, n, d, h, line, bias, clip(ring.first - base, 0, end - base), end - base)
         y = (work.target + n * work.target_stride[0] + d * work.target_stride[1] + h * work.target_stride[2]
@@ -159,7 +158,7 @@ cdef inline void add(const Work *work, Ring *ring, Py_ssize_t n, Py_ssize_t d, P
     cdef const Window *ad = &work.axes[0]
     cdef const Window *ah = &work.axes[1]
     cdef Py_ssize_t kd, kh, sd, sh, slot, count = 0, step = work.step * work.itemsize
-    cdef Py_ssize_t inside = ring.last - ring.first, after = windows - before - inside
+    cdef Py_ssize_t inside = ring.last - ring.first
     for kd in range(ad.kernel):
         sd = d + ad.lo - kd * ad.dilation
         if sd < 0 or sd % ad.stride or sd // ad.stride >= ad.source:
@@ -175,16 +174,11 @@ cdef inline void add(const Work *work, Ring *ring, Py_ssize_t n, Py_ssize_t d, P
                 ring.held[slot] = sh
             taps[count] = ring.sums + (slot * ah.kernel + kh) * work.line * work.itemsize
             count += 1
-    sum_lines(work, before, 0, NULL, line, bias)
-    sum_lines(work, inside, count, taps, line + before * step, bias + before * step)
-    sum_lines(work, after, 0, NULL, line + (before + inside) * step, bias + (before + inside) * step)
-
-
-cdef inline void sum_lines(const Work *work, Py_ssize_t windows, Py_ssize_t count, const void *const *lines, char *line,
-                           const char *bias) noexcept nogil:
-    cdef Py_ssize_t length = windows * work.step
-    if length > 0:                              # one window, as long as the lines
-        work.k.sum_windows(1, count, length, lines, 0, line, length, bias, work.relu)
+    # In this order, as the kernel stores whole vectors.
+    work.k.sum_lines(0, before * work.step, NULL, bias, line, work.relu)
+    work.k.sum_lines(count, inside * work.step, taps, bias + before * step, line + before * step, work.relu)
+    before += inside
+    work.k.sum_lines(0, (windows - before) * work.step, NULL, bias + before * step, line + before * step, work.relu)
 
 
 cdef void multiply(const Work *work, Ring *ring, Py_ssize_t slot, Py_ssize_t kd, Py_ssize_t n, Py_ssize_t d,
@@ -193,16 +187,14 @@ cdef void multiply(const Work *work, Ring *ring, Py_ssize_t slot, Py_ssize_t kd,
     cdef const char *line = work.source + n * work.source_stride[0] + d * work.source_stride[1] + h * work.source_stride[2]
     cdef Py_ssize_t first = ring.first, stop, kh, row = work.axes[2].kernel * work.cols, before = work.reach - 1
     cdef Py_ssize_t pixel = work.width * work.itemsize, kernel = work.axes[1].kernel
-    cdef const void *windows
     products(work, line, first - before, first, kd, ring.products)
     while first < ring.last:
         stop = min(first + work.run, ring.last)
         products(work, line, first, stop, kd, ring.products + before * pixel)
         for kh in range(kernel):
-            windows = ring.products + before * pixel + kh * row * work.itemsize
-            work.k.sum_windows(stop - first, 1, row, &windows, work.width,
+            work.k.sum_windows(stop - first, row, ring.products + before * pixel + kh * row * work.itemsize, work.width,
                                ring.sums + ((slot * kernel + kh) * work.line + (first - ring.first) * work.step) * work.itemsize,
-                               work.step, NULL, False)
+                               work.step)
         memmove(ring.products, ring.products + (stop - first) * pixel, before * pixel)
         first = stop
 

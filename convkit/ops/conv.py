@@ -169,8 +169,8 @@ def conv2d(
         as the result of an NCHW call is, is read where it lies; any other one is converted once.
     activation : None or "relu"
         Applied to the result before it is stored.
-    algorithm : "auto" or "direct"
-        "auto" is the fastest one that is right for the shape.
+    algorithm : "auto", "direct", "first" or "few"
+        "auto" is the fastest one that is right for the shape: "first" where x has few channels, "few" where the result has.
     out : ndarray, optional
         Array for the result, of its shape and dtype and any strides, returned; may overlap the inputs.
     threads : int, optional

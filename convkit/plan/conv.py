@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from convkit._core import cpu, direct, few, first
+from convkit._core import cpu, direct, few
+from convkit._core import first as thin
 from convkit.plan import geometry
 from convkit.plan.geometry import Axis
 
@@ -131,7 +132,7 @@ class Pass:
         if transposed:
             self.depth, self.cols, self.source, self.target = self.cols, self.depth, self.target, self.source
             self.source_step, self.target_step = self.target_step, self.source_step
-        self.schedules: dict[tuple[str, str, int], direct.Schedule | first.Lines] = {}
+        self.schedules: dict[tuple[str, str, int], direct.Schedule | thin.Lines] = {}
         _, kh, kw = (a.kernel for a in conv.axes)
         self.order = np.array(
             [
@@ -155,12 +156,12 @@ class Pass:
             )  # fmt: skip
         return self.schedules[key]
 
-    def lines(self, itemsize: int) -> first.Lines:
+    def lines(self, itemsize: int) -> thin.Lines:
         """The same for `_core/first.pyx`: a row of the filter is one tap."""
         key = "first", cpu.isa(), itemsize
         if key not in self.schedules:
             taps, runs = tables(self.walks, merge=True)
-            self.schedules[key] = first.Lines(
+            self.schedules[key] = thin.Lines(
                 taps, runs, again(taps, runs, int(self.source_step[1])), self.source_step, self.target_step,
                 self.conv.batch, self.depth, self.cols, len(self.order), itemsize,
             )  # fmt: skip
