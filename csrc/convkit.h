@@ -112,6 +112,12 @@ typedef struct {
                   const void *b, void *const *c, const ck_finish *finish))                                                  \
     X(tile_lines, (int rows, ptrdiff_t cols, ptrdiff_t lines, ptrdiff_t pixels, const ck_lines *a, const ck_lines *b,       \
                    void *c, ptrdiff_t c_step))                                                                              \
+    X(line_tiles, (ptrdiff_t pixels, int vecs, ptrdiff_t taps, ptrdiff_t depth, const void *const *a, ptrdiff_t a_step,     \
+                   const void *b, void *c, ptrdiff_t c_step, const ck_finish *finish))                                      \
+    X(line_sums, (int rows, ptrdiff_t cols, ptrdiff_t lines, ptrdiff_t pixels, const void *const *a, ptrdiff_t rows_step,   \
+                  ptrdiff_t a_step, const void *const *b, ptrdiff_t b_step, void *c, ptrdiff_t c_step))                     \
+    X(sum_windows, (ptrdiff_t pixels, ptrdiff_t depth, const void *windows, ptrdiff_t a_step, void *line, ptrdiff_t c_step))\
+    X(sum_lines, (ptrdiff_t taps, ptrdiff_t length, const void *const *a, const void *bias, void *line, int relu))          \
     X(pack_panel, (ptrdiff_t depth, ptrdiff_t cols, ptrdiff_t vecs, const void *w, ptrdiff_t depth_step,                    \
                    ptrdiff_t col_step, void *panel))                                                                        \
     X(transpose, (ptrdiff_t rows, ptrdiff_t cols, const void *matrix, ptrdiff_t row_step, ptrdiff_t col_step, void *result))   \

@@ -82,6 +82,16 @@ cdef extern from "convkit.h" nogil:
                           const void *b, void *const *c, const ck_finish *finish) noexcept nogil
         void (*tile_lines)(int rows, Py_ssize_t cols, Py_ssize_t lines, Py_ssize_t pixels, const ck_lines *a,
                            const ck_lines *b, void *c, Py_ssize_t c_step) noexcept nogil
+        void (*line_tiles)(Py_ssize_t pixels, int vecs, Py_ssize_t taps, Py_ssize_t depth, const void *const *a,
+                           Py_ssize_t a_step, const void *b, void *c, Py_ssize_t c_step,
+                           const ck_finish *finish) noexcept nogil
+        void (*line_sums)(int rows, Py_ssize_t cols, Py_ssize_t lines, Py_ssize_t pixels, const void *const *a,
+                          Py_ssize_t rows_step, Py_ssize_t a_step, const void *const *b, Py_ssize_t b_step, void *c,
+                          Py_ssize_t c_step) noexcept nogil
+        void (*sum_windows)(Py_ssize_t pixels, Py_ssize_t depth, const void *windows, Py_ssize_t a_step, void *line,
+                            Py_ssize_t c_step) noexcept nogil
+        void (*sum_lines)(Py_ssize_t taps, Py_ssize_t length, const void *const *a, const void *bias, void *line,
+                          int relu) noexcept nogil
         void (*pack_panel)(Py_ssize_t depth, Py_ssize_t cols, Py_ssize_t vecs, const void *w, Py_ssize_t depth_step,
                            Py_ssize_t col_step, void *panel) noexcept nogil
         void (*transpose)(Py_ssize_t rows, Py_ssize_t cols, const void *matrix, Py_ssize_t row_step, Py_ssize_t col_step,

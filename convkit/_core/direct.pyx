@@ -1,10 +1,9 @@
 # The direct convolution: register tiles over pointers to the source pixels of each tap. Nothing is lowered or copied.
 #
 # A task is a block of target pixels and a few panels of filters. For each tap the block gets a table of pointers, one for
-# each pixel; a tap in the padding points at zeros, and a merged tap (several neighbouring pixels, see plan/conv.py) that
-# lies partly in the padding points at a patch, a copy of its few pixels between zeros.
+# each pixel; a tap in the padding points at zeros.
 from cython.parallel cimport prange, threadid
-from convkit._core.border cimport ceil_div, clip, patch
+from convkit._core.border cimport ceil_div, clip
 from convkit._core.cpu cimport (Watch, ck_finish, ck_flush_subnormals, ck_kernels, ck_mode, ck_write_mode, flushes,
                                 raise_if_stopped, real, stopped, table, watch)
 from convkit._core.view cimport View, drop, lift
@@ -21,7 +20,6 @@ cdef struct Source:
     Py_ssize_t step[3]                          # pixels, from one target pixel to the next
     Py_ssize_t pixel                            # bytes of the channels of one group
     const char *zeros
-    char *patches
 
 
 cdef struct Target:
@@ -80,8 +78,8 @@ cdef inline void locate(Block *b, const Source *s, const Target *y, const Py_ssi
                 d, n = 0, n + 1
 
 
-cdef inline void point(const void **pointers, const Block *b, const Source *s, const Py_ssize_t *taps, Py_ssize_t count,
-                       Py_ssize_t span) noexcept nogil:
+cdef inline void point(const void **pointers, const Block *b, const Source *s, const Py_ssize_t *taps,
+                       Py_ssize_t count) noexcept nogil:
     """The table of pointers: pointers[t * BLOCK + r] for tap t and row r."""
     cdef Py_ssize_t t, d, h, w, lo, hi, r, at, step = s.step[2] * s.stride[3]
     cdef int i
@@ -94,18 +92,10 @@ cdef inline void point(const void **pointers, const Block *b, const Source *s, c
             lo = hi = part.rows                 # rows whose pixels lie inside the line
             if <size_t>d < <size_t>s.size[0] and <size_t>h < <size_t>s.size[1]:
                 lo = clip(ceil_div(-w, s.step[2]), 0, part.rows)
-                hi = clip(ceil_div(s.size[2] - span - w + 1, s.step[2]), lo, part.rows)
+                hi = clip(ceil_div(s.size[2] - w, s.step[2]), lo, part.rows)
                 line = s.origin + part.image + d * s.stride[1] + h * s.stride[2]
                 for r in range(lo, hi):
                     pointers[at + r] = line + w * s.stride[3] + r * step
-                if span > 1:
-                    for r in range(lo):
-                        pointers[at + r] = patch(line, s.size[2], w + r * s.step[2], span, s.pixel,
-                                                 s.patches + (at + r) * span * s.pixel)
-                    for r in range(hi, part.rows):
-                        pointers[at + r] = patch(line, s.size[2], w + r * s.step[2], span, s.pixel,
-                                                 s.patches + (at + r) * span * s.pixel)
-                    continue
             for r in range(lo):
                 pointers[at + r] = s.zeros
             for r in range(hi, part.rows):
@@ -156,15 +146,15 @@ cdef class Schedule:
     """
     cdef Work work
     cdef Py_ssize_t phases
-    cdef readonly Py_ssize_t scratch            # elements a thread needs in `run`
     cdef readonly Py_ssize_t packed             # elements of the packed filters
+    cdef readonly Py_ssize_t scratch            # elements a thread needs: none
     cdef object kept                            # what `work` points to
 
     def __init__(self, const Py_ssize_t[:, ::1] taps, const Py_ssize_t[:, ::1] runs, const Py_ssize_t[::1] source_step,
                  const Py_ssize_t[::1] target_step, Py_ssize_t images, Py_ssize_t groups, Py_ssize_t depth, Py_ssize_t cols,
                  Py_ssize_t filter_taps, Py_ssize_t block, Py_ssize_t together, Py_ssize_t itemsize, bint padded):
         cdef Work *work = &self.work
-        cdef Py_ssize_t i, span = 1, longest = 1
+        cdef Py_ssize_t i
         work.k = table(itemsize)
         work.groups, work.depth, work.cols, work.block, work.together = groups, depth, cols, block, together
         work.itemsize, work.taps_of_filter, work.target.images = itemsize, filter_taps, images
@@ -174,14 +164,12 @@ cdef class Schedule:
         work.taps, work.runs, work.blocks = &taps[0, 0], &runs[0, 0], 0
         for i in range(runs.shape[0]):
             work.blocks = max(work.blocks, (images * runs[i, 4] * runs[i, 5] * runs[i, 6] + block - 1) // block)
-            span, longest = max(span, runs[i, 2]), max(longest, runs[i, 1])
         for i in range(3):
             work.source.step[i], work.target.step[i] = source_step[i], target_step[i]
-        zeros = bytes(span * depth * itemsize if padded else 1)
+        zeros = bytes(depth * itemsize if padded else 1)
         work.source.zeros, work.source.pixel = zeros, depth * itemsize
         self.kept = (taps.base, runs.base, zeros)
         self.phases = runs.shape[0]
-        self.scratch = BLOCK * min(longest, <Py_ssize_t>TAPS) * span * depth if span > 1 and padded else 0
         self.packed = groups * filter_taps * depth * work.vecs * work.k.vector
 
     @property
@@ -191,14 +179,13 @@ cdef class Schedule:
 
 
 def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] filters, const real[::1] bias,
-        real[:, :, :, :, :] target, real[::1] scratch, bint relu, int threads):
+        real[:, :, :, :, :] target, bint relu, int threads):
     """target = source * filters + bias, and ReLU of it, for the pixels of the schedule's phases."""
     cdef Work work = schedule.work
-    cdef Py_ssize_t i, t, tasks = schedule.tasks, patches = schedule.scratch * sizeof(real)
+    cdef Py_ssize_t i, t, tasks = schedule.tasks
     work.relu, work.flush = relu, flushes()
     work.filters = <const char *>&filters[0]
     work.bias = <const char *>&bias[0] if bias is not None else NULL
-    work.source.patches = <char *>&scratch[0] if scratch is not None else NULL
     work.source.origin, work.target.origin = <const char *>&source[0, 0, 0, 0, 0], <char *>&target[0, 0, 0, 0, 0]
     work.source.stride[0], work.target.stride[0] = source.strides[0], target.strides[0]
     for i in range(3):
@@ -207,11 +194,11 @@ def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] fil
     cdef Watch w = watch()
     for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
         if not stopped(&w, threadid(), t):
-            task(&work, t, patches * threadid())
+            task(&work, t)
     raise_if_stopped(&w)
 
 
-cdef void task(const Work *work, Py_ssize_t number, Py_ssize_t patches) noexcept nogil:
+cdef void task(const Work *work, Py_ssize_t number) noexcept nogil:
     """A block of target pixels of one phase, group and batch of panels."""
     cdef const void *pointers[TAPS * BLOCK]
     cdef Block b
@@ -221,7 +208,7 @@ cdef void task(const Work *work, Py_ssize_t number, Py_ssize_t patches) noexcept
     cdef Py_ssize_t group = number // (work.blocks * work.batches) % work.groups
     cdef Py_ssize_t batch = number // work.blocks % work.batches
     cdef Py_ssize_t pixels = work.target.images * run[4] * run[5] * run[6], first = number % work.blocks * work.block
-    cdef Py_ssize_t taps = run[1], span = run[2], tap = 0, channel, count, p, start, stop, place
+    cdef Py_ssize_t taps = run[1], tap = 0, channel, count, p, start, stop, place
     cdef bint last
     cdef ck_mode mode
     if first >= pixels:
@@ -229,12 +216,11 @@ cdef void task(const Work *work, Py_ssize_t number, Py_ssize_t patches) noexcept
     mode = ck_flush_subnormals(work.flush)
     b.rows = <int>min(work.block, pixels - first)
     s.origin += group * s.pixel
-    s.patches += patches
     locate(&b, &s, &work.target, run, first)
     while tap < taps:
         count = min(<Py_ssize_t>TAPS, taps - tap)
         last = tap + count == taps
-        point(pointers, &b, &s, work.taps + 3 * (run[0] + tap), count, span)
+        point(pointers, &b, &s, work.taps + 3 * (run[0] + tap), count)
         finish.resume = tap > 0
         finish.relu = work.relu and last
         for p in range(batch * work.together, min(work.panels, (batch + 1) * work.together)):
@@ -242,8 +228,8 @@ cdef void task(const Work *work, Py_ssize_t number, Py_ssize_t patches) noexcept
             channel = group * work.cols + start * work.k.vector
             finish.cols = min(work.cols, stop * work.k.vector) - start * work.k.vector
             finish.bias = work.bias + channel * work.itemsize if work.bias != NULL else NULL
-            place = (group * work.vecs + start) * work.taps_of_filter + (stop - start) * (run[3] + tap * span)
-            multiply(work.k, &b, pointers, count, work.depth * span, <int>(stop - start),
+            place = (group * work.vecs + start) * work.taps_of_filter + (stop - start) * (run[3] + tap)
+            multiply(work.k, &b, pointers, count, work.depth, <int>(stop - start),
                      work.filters + place * work.depth * work.k.vector * work.itemsize, channel * work.itemsize, &finish)
         tap += count
     ck_write_mode(mode)
@@ -269,7 +255,7 @@ def run_small(Schedule schedule, source, filters, bias, target, bint relu):
             work.source.stride[i + 1], work.target.stride[i + 1] = x.stride[i + 1], y.stride[i + 1]
         with nogil:
             for t in range(tasks):
-                task(&work, t, 0)
+                task(&work, t)
     finally:
         drop(&x)
         drop(&y)

@@ -5,7 +5,7 @@
 from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy
 
-from convkit._core.border cimport ceil_div, clip, patch
+from convkit._core.border cimport ceil_div, clip
 from convkit._core.cpu cimport (CK_MAX_VECS, Watch, ck_flush_subnormals, ck_kernels, ck_lines, ck_mode, ck_write_mode,
                                 flushes, raise_if_stopped, real, stopped, table, watch)
 
@@ -30,7 +30,7 @@ cdef struct Work:                               # what all units share
     Operand x, dy
     char *dw
     bint packs, flush
-    Py_ssize_t images, taps, span, depth, outputs, itemsize, pixel, x_step, dy_step
+    Py_ssize_t images, taps, depth, outputs, itemsize, x_step, dy_step
     Py_ssize_t panels, panel_vecs, wider_panels         # of dw along the inputs
     Py_ssize_t tiles, tile_rows, taller_tiles           # of dw along the outputs
 
@@ -39,31 +39,27 @@ cdef struct Place:                              # of a unit
     Py_ssize_t group, tap, panel, tile
 
 
-cdef struct Runs:                               # of one tap in one chunk: whole runs, then single pixels at the border
+cdef struct Runs:                               # of one tap in one chunk
     char panel[CHUNK * PANEL]                   # the runs of x in one panel, packed
     const void *packed[CHUNK]
     const void *x[CHUNK]
     const void *dy[CHUNK]
     Py_ssize_t lines, pixels
-    const void *border_x[CHUNK]
-    const void *border_dy[CHUNK]
-    Py_ssize_t border
 
 
 cdef void collect(Runs *runs, const Work *work, Py_ssize_t tap, Py_ssize_t first_line, Py_ssize_t last_line,
-                  Py_ssize_t first_pixel, Py_ssize_t last_pixel, char *patches) noexcept nogil:
+                  Py_ssize_t first_pixel, Py_ssize_t last_pixel) noexcept nogil:
     """The runs of pixels of a chunk that `tap` reads inside the input."""
     cdef const Window *ad = &work.axes[0]
     cdef const Window *ah = &work.axes[1]
     cdef const Window *aw = &work.axes[2]
-    cdef Py_ssize_t columns = aw.kernel // work.span
-    cdef Py_ssize_t td = tap // (ah.kernel * columns), th = tap // columns % ah.kernel, tw = tap % columns
-    cdef Py_ssize_t offset = tw * aw.dilation - aw.lo, line, n, d, h, w
+    cdef Py_ssize_t td = tap // (ah.kernel * aw.kernel), th = tap // aw.kernel % ah.kernel, tw = tap % aw.kernel
+    cdef Py_ssize_t offset = tw * aw.dilation - aw.lo, line, n, d, h
     cdef Py_ssize_t start = clip(ceil_div(-offset, aw.stride), first_pixel, last_pixel)
-    cdef Py_ssize_t stop = clip(ceil_div(aw.size - work.span - offset + 1, aw.stride), start, last_pixel)
+    cdef Py_ssize_t stop = clip(ceil_div(aw.size - offset, aw.stride), start, last_pixel)
     cdef const char *x
     cdef const char *dy
-    runs.lines, runs.pixels, runs.border = 0, stop - start, 0
+    runs.lines, runs.pixels = 0, stop - start
     for line in range(first_line, last_line):
         n = line // (ad.out * ah.out)
         d = line // ah.out % ad.out * ad.stride + td * ad.dilation - ad.lo
@@ -77,17 +73,6 @@ cdef void collect(Runs *runs, const Work *work, Py_ssize_t tap, Py_ssize_t first
             runs.x[runs.lines] = x + (start * aw.stride + offset) * work.x.stride[3]
             runs.dy[runs.lines] = dy + start * work.dy.stride[3]
             runs.lines += 1
-        if work.span > 1:
-            w = first_pixel
-            while w < last_pixel:
-                if w == start and stop > start:
-                    w = stop
-                    continue
-                runs.border_x[runs.border] = patch(x, aw.size, w * aw.stride + offset, work.span, work.pixel,
-                                                   patches + runs.border * work.span * work.pixel)
-                runs.border_dy[runs.border] = dy + w * work.dy.stride[3]
-                runs.border += 1
-                w += 1
 
 
 cdef inline Py_ssize_t split(Py_ssize_t i, Py_ssize_t each, Py_ssize_t more) noexcept nogil:
@@ -111,12 +96,12 @@ cdef inline void unit(const Work *work, Runs *runs, const Place *u, bint new) no
     """Adds a chunk to one tile of dw."""
     cdef Py_ssize_t start = split(u.panel, work.panel_vecs, work.wider_panels) * work.k.vector
     cdef Py_ssize_t stop = split(u.panel + 1, work.panel_vecs, work.wider_panels) * work.k.vector
-    cdef Py_ssize_t cols = min(work.depth * work.span, stop) - start
+    cdef Py_ssize_t cols = min(work.depth, stop) - start
     cdef Py_ssize_t first = split(u.tile, work.tile_rows, work.taller_tiles)
     cdef Py_ssize_t rows = split(u.tile + 1, work.tile_rows, work.taller_tiles) - first
-    cdef Py_ssize_t output = u.group * work.outputs + first, line = work.taps * work.span * work.depth
+    cdef Py_ssize_t output = u.group * work.outputs + first, line = work.taps * work.depth
     cdef ck_lines x, dy
-    cdef void *dw = work.dw + (output * line + u.tap * work.span * work.depth + start) * work.itemsize
+    cdef void *dw = work.dw + (output * line + u.tap * work.depth + start) * work.itemsize
     dy.first, x.first = output, u.group * work.depth + start
     dy.step, dy.lines, x.step, x.lines = work.dy_step, runs.dy, work.x_step, runs.x
     if runs.lines:
@@ -125,9 +110,6 @@ cdef inline void unit(const Work *work, Runs *runs, const Place *u, bint new) no
                 pack(runs, work, x.first, cols)
             x.first, x.step, x.lines = 0, cols, runs.packed
         work.k.tile_lines(<int>rows, cols, runs.lines, runs.pixels, &dy, &x, dw, line)
-    if runs.border:                             # merged taps: few channels, never packed
-        dy.lines, x.lines = runs.border_dy, runs.border_x
-        work.k.tile_lines(<int>rows, cols, runs.border, 1, &dy, &x, dw, line)
 
 
 cdef inline void advance(Place *u, const Work *work) noexcept nogil:
@@ -140,8 +122,7 @@ cdef inline void advance(Place *u, const Work *work) noexcept nogil:
                 u.tap, u.group = 0, u.group + 1
 
 
-cdef void share(const Work *work, Watch *w, int thread, Py_ssize_t first_unit, Py_ssize_t last_unit,
-                char *patches) noexcept nogil:
+cdef void share(const Work *work, Watch *w, int thread, Py_ssize_t first_unit, Py_ssize_t last_unit) noexcept nogil:
     """All pixels, for a range of units."""
     cdef Runs runs
     cdef Py_ssize_t out = work.axes[2].out, all_lines = work.images * work.axes[0].out * work.axes[1].out
@@ -160,31 +141,27 @@ cdef void share(const Work *work, Watch *w, int thread, Py_ssize_t first_unit, P
         for u in range(first_unit, last_unit):
             if place.tap != built:
                 built = place.tap
-                collect(&runs, work, built, line, min(all_lines, line + lines), pixel, min(out, pixel + pixels), patches)
+                collect(&runs, work, built, line, min(all_lines, line + lines), pixel, min(out, pixel + pixels))
             unit(work, &runs, &place, u == first_unit or place.tile == 0)
             advance(&place, work)
     ck_write_mode(mode)
 
 
-def grad(const Py_ssize_t[:, ::1] windows, Py_ssize_t groups, Py_ssize_t span, const real[:, :, :, :, :] dy,
-         const real[:, :, :, :, :] x, real[:, :, ::1] dw, real[::1] scratch, int threads):
-    """dw (O, taps, C / groups) += the gradient of the filters; `span` taps of a filter row are read as one.
-
-    `scratch` holds CHUNK * span * C elements a thread where span > 1.
-    """
+def grad(const Py_ssize_t[:, ::1] windows, Py_ssize_t groups, const real[:, :, :, :, :] dy, const real[:, :, :, :, :] x,
+         real[:, :, ::1] dw, int threads):
+    """dw (O, taps, C / groups) += the gradient of the filters."""
     cdef Work work
     cdef Py_ssize_t i, t, units, vecs, height
     work.k, work.flush = table(sizeof(real)), flushes()
     work.axes = <const Window *>&windows[0, 0]
-    work.images, work.span, work.itemsize = x.shape[0], span, sizeof(real)
-    work.depth, work.outputs, work.taps = dw.shape[2], dw.shape[0] // groups, dw.shape[1] // span
-    work.pixel = work.depth * sizeof(real)
+    work.images, work.itemsize = x.shape[0], sizeof(real)
+    work.depth, work.outputs, work.taps = dw.shape[2], dw.shape[0] // groups, dw.shape[1]
     work.x.origin, work.dy.origin = <const char *>&x[0, 0, 0, 0, 0], <const char *>&dy[0, 0, 0, 0, 0]
     for i in range(4):
         work.x.stride[i], work.dy.stride[i] = x.strides[i], dy.strides[i]
     work.dw = <char *>&dw[0, 0, 0]
     work.dy_step, work.x_step = dy.strides[3] // work.itemsize, x.strides[3] // work.itemsize * work.axes[2].stride
-    vecs = (span * work.depth + work.k.vector - 1) // work.k.vector
+    vecs = (work.depth + work.k.vector - 1) // work.k.vector
     work.panels = (vecs + work.k.vecs - 1) // work.k.vecs
     work.panel_vecs, work.wider_panels = vecs // work.panels, vecs % work.panels
     height = work.k.rows[(vecs + work.panels - 1) // work.panels]
@@ -195,14 +172,8 @@ def grad(const Py_ssize_t[:, ::1] windows, Py_ssize_t groups, Py_ssize_t span, c
     threads = <int>min(<Py_ssize_t>threads, units)
     cdef Watch w = watch()
     for t in prange(threads, nogil=True, schedule="static", num_threads=threads):
-        share(&work, &w, threadid(), units * t // threads, units * (t + 1) // threads,
-              <char *>&scratch[0] + t * CHUNK * span * work.pixel if span > 1 else NULL)
+        share(&work, &w, threadid(), units * t // threads, units * (t + 1) // threads)
     raise_if_stopped(&w)
-
-
-def scratch_size(Py_ssize_t depth, Py_ssize_t span, int threads):
-    """Elements of `scratch`."""
-    return threads * CHUNK * span * depth if span > 1 else 1
 
 
 # The gradient of the bias: chunks of fixed size, summed on their own, then one after the other.

@@ -227,7 +227,8 @@ cdef struct Packing:
     bint reversed, flush
     Py_ssize_t points, slices, depth, cols, vecs, panels, itemsize
     const char *w
-    Py_ssize_t group, tap[3]                    # bytes to the next
+    Py_ssize_t group                            # bytes to the next
+    Py_ssize_t tap[3]
     Py_ssize_t depth_step, col_step             # elements
     char *packed
 

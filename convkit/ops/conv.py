@@ -204,9 +204,11 @@ def conv2d(
         as the result of an NCHW call is, is read where it lies; any other one is converted once.
     activation : None or "relu"
         Applied to the result before it is stored.
-    algorithm : "auto", "direct", "im2col" or "fft"
-        "auto" is the fastest one that is right for the shape. "direct" sums in registers; "im2col" multiplies a matrix of
-        windows, block by block; "fft" is for large filters, with an error that follows the largest values around.
+    algorithm : str
+        "auto" is the fastest one that is right for the shape. By name: "direct" sums in registers; "winograd" and "winograd2"
+        are F(4x4) and F(2x2), fewer products for 3 and 5 taps at stride 1; "first" is for few input channels, "few" for few
+        outputs, "depthwise" for groups of one channel, "grouped" for small groups; "im2col" multiplies a matrix of windows,
+        block by block; "fft" is for large filters, with an error that follows the largest values around.
     out : ndarray, optional
         Array for the result, of its shape and dtype and any strides, returned; may overlap the inputs.
     threads : int, optional

@@ -19,19 +19,19 @@ def run(walk: plan.Pass, source, packed: PackedFilters, b, target, relu: bool, t
         target[...] = 0 if b is None else np.maximum(b, 0) if relu else b
     if not len(walk.order):
         return
-    dense = source.strides[3] == source.shape[4] * source.itemsize or source.shape[3] == 1
-    schedule = walk.schedule(dense, source.itemsize)
-    scratch = np.empty(threads * schedule.scratch, source.dtype) if schedule.scratch else None
-    key = cpu.isa(), walk.order_key, walk.conv.groups
-    panels = packed.of(("direct", walk.transposed), key, lambda: pack(walk, schedule, packed.w, threads))
-    RUN[source.dtype](schedule, source, panels, b, target, scratch, relu, threads)
+    schedule = walk.schedule(source.itemsize)
+    RUN[source.dtype](schedule, source, panels(walk, packed, schedule.packed, threads), b, target, relu, threads)
 
 
-def pack(walk: plan.Pass, schedule, w, threads: int) -> np.ndarray:
-    """The filters in the order of `walk`, for the ISA in use."""
-    result = check.empty((schedule.packed,), w.dtype, "pack_filters")
-    direct.pack(walk.order, walk.depth, walk.cols, walk.conv.groups, walk.transposed, check.lifted(w), result, threads)
-    return result
+def panels(walk: plan.Pass, packed: PackedFilters, size: int, threads: int) -> np.ndarray:
+    """The filters in the order of `walk`, for the ISA in use, in `size` elements."""
+
+    def pack():
+        w, result = packed.w, check.empty((size,), packed.w.dtype, "pack_filters")
+        direct.pack(walk.order, walk.depth, walk.cols, walk.conv.groups, walk.transposed, check.lifted(w), result, threads)
+        return result
+
+    return packed.of(("direct", walk.transposed), (cpu.isa(), walk.order_key, walk.conv.groups), pack)
 
 
 def forward(conv: plan.Conv, x, packed, b, y, relu: bool, threads: int) -> None:
@@ -48,18 +48,13 @@ def transposed(conv: plan.Conv, x, packed, b, y, relu: bool, threads: int) -> No
 
 def grad_filters(conv: plan.Conv, dy, x, dw, threads: int) -> None:
     """Adds to `dw`, which is zero."""
-    # The order of the sums is chosen by the shapes alone; strides that it cannot read cost a copy.
-    windows, span = conv.windows, conv.axes[2].kernel if conv.output_pass.mergeable else 1
+    windows = conv.windows
     x, dy = check.readable(x, threads), check.readable(dy, threads)
     if conv.pointwise:                                  # one long run of pixels instead of many
         x, dy = np.ascontiguousarray(x).reshape(1, -1, conv.channels), np.ascontiguousarray(dy).reshape(1, -1, conv.outputs)
         windows = conv.flat_windows
-    elif span > 1:
-        x = np.ascontiguousarray(x)
-    x, dy = check.lifted(x), check.lifted(dy)
-    depth = conv.channels // conv.groups
-    scratch = np.empty(filters.scratch_size(depth, span, threads), x.dtype)
-    filters.grad(windows, conv.groups, span, dy, x, dw.reshape(conv.outputs, -1, depth), scratch, threads)
+    dw = dw.reshape(conv.outputs, -1, conv.channels // conv.groups)
+    filters.grad(windows, conv.groups, check.lifted(dy), check.lifted(x), dw, threads)
 
 
 def grad_bias(dy, threads: int):
@@ -73,9 +68,7 @@ def grad_bias(dy, threads: int):
 
 def small(conv: plan.Conv, packed: PackedFilters, relu: bool):
     """run(x, b, y): the forward pass of small contiguous arrays, as cheap as it can be called; the bits of `forward`."""
-    walk, dtype = conv.output_pass, packed.w.dtype
-    schedule = walk.schedule(False, dtype.itemsize)
-    key = cpu.isa(), walk.order_key, walk.conv.groups
-    panels = packed.of(("direct", walk.transposed), key, lambda: pack(walk, schedule, packed.w, 1))
-    run = direct.run_small
-    return lambda x, b, y: run(schedule, x, panels, b, y, relu)
+    walk = conv.output_pass
+    schedule = walk.schedule(packed.w.itemsize)
+    held, run = panels(walk, packed, schedule.packed, 1), direct.run_small
+    return lambda x, b, y: run(schedule, x, held, b, y, relu)

@@ -15,12 +15,14 @@ from __future__ import annotations
 import numpy as np
 
 from convkit._core import cpu
-from convkit.ops import check, depthwise, direct, fft, grouped, lowering, winograd
+from convkit.ops import check, depthwise, direct, few, fft, first, grouped, lowering, winograd
 from convkit.plan import choose
 
 MODULES = {
     "depthwise": depthwise,
     "grouped": grouped,
+    "first": first,
+    "few": few,
     "winograd": winograd.WINOGRAD,
     "winograd2": winograd.WINOGRAD2,
     "fft": fft,

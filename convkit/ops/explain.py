@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,11 @@ from convkit._core import cpu
 from convkit.ops import check, conv
 from convkit.plan import choose
 from convkit.plan import conv as plan
+from convkit.plan import depthwise as plan_depthwise
+from convkit.plan import fft as plan_fft
+from convkit.plan import grouped as plan_grouped
+from convkit.plan import im2col as plan_im2col
+from convkit.plan import winograd as plan_winograd
 
 
 class Explanation(NamedTuple):
@@ -41,7 +47,17 @@ class Explanation(NamedTuple):
         )
 
 
-def explain(op: str, x, w, *, threads: int | None = None, dtype=np.float32, layout: str | None = None, **how) -> Explanation:
+def explain(
+    op: str,
+    x,
+    w,
+    *,
+    algorithm: str = "auto",
+    threads: int | None = None,
+    dtype=np.float32,
+    layout: str | None = None,
+    **how,
+) -> Explanation:
     """Says which algorithm, tile, threads, memory and work a convolution will use, without running it.
 
     Parameters
@@ -50,7 +66,7 @@ def explain(op: str, x, w, *, threads: int | None = None, dtype=np.float32, layo
         The function that would be called.
     x, w : array_like or sequence of ints
         Its arguments, or only their shapes.
-    threads : int, optional
+    algorithm, threads
         As for the function.
     dtype : dtype
         Where `x` is a shape: float32 or float64.
@@ -72,7 +88,7 @@ def explain(op: str, x, w, *, threads: int | None = None, dtype=np.float32, layo
     >>> import convkit
     >>> plan = convkit.explain("conv2d", (8, 56, 56, 64), (64, 3, 3, 64), padding=1)
     >>> plan.algorithm, plan.out_shape, plan.flop
-    ('direct', (8, 56, 56, 64), 1849688064)
+    ('winograd', (8, 56, 56, 64), 1849688064)
     """
     check.choice(op, ("conv1d", "conv2d", "conv3d"), "explain", "op")
     dtype = np.dtype(getattr(x, "dtype", dtype))
@@ -81,34 +97,78 @@ def explain(op: str, x, w, *, threads: int | None = None, dtype=np.float32, layo
     first, x_shape, w_shape = check.shapes(getattr(x, "shape", x), getattr(w, "shape", w), layout, "explain")
     if op != f"conv{len(x_shape) - 2}d":
         raise ValueError(f"explain: {op} takes a {int(op[4]) + 2}-D x, got {len(x_shape)} sizes")
+    check.choice(algorithm, conv.ALGORITHMS, "explain", "algorithm")
     planned = conv.planned(op, x_shape, w_shape, **how)
+    name = check.planned("explain", choose.algorithm, planned, "forward", algorithm, dtype.itemsize, cpu.strict())
     count, reason = cpu.thread_count(threads)
     if planned.flop <= conv.SERIAL_FLOP and count > 1:
         count, reason = 1, "too little work to share"
-    told = _of(op, planned, dtype.itemsize, count, reason, first)
-    name = choose.algorithm(planned, "forward", "auto", dtype.itemsize, cpu.strict())
-    return told if name == "direct" else told._replace(algorithm=name, **choose.ALGORITHMS[name].about(planned, "forward"))
-
-
-def _of(op: str, planned: plan.Conv, itemsize: int, threads: int, reason: str, first: bool) -> Explanation:
-    walk = planned.output_pass
-    schedule = walk.schedule(True, itemsize)
-    vector, vecs, rows = cpu.tile(itemsize)
-    words = -(-walk.cols // vector)
-    panels = max(1, -(-words // vecs))
-    widest = max(1, -(-words // panels))
-    why = "register tiles over pointers to the input" + (", the taps of a filter row read as one" if walk.mergeable else "")
     return Explanation(
         op=op,
-        algorithm="direct",
-        why=why,
+        algorithm=name,
         isa=cpu.isa(),
-        tile=f"{rows[widest]}x{widest * vector}",
-        tasks=schedule.tasks,
-        threads=threads,
+        threads=count,
         threads_why=reason,
         flop=planned.flop,
-        packed_bytes=schedule.packed * itemsize,
-        scratch_bytes=threads * schedule.scratch * itemsize,
         out_shape=check.named(planned.out_shape, first),
+        **ABOUT[name](planned, dtype.itemsize, count),
     )
+
+
+def told(why: str, itemsize: int, tasks: int, packed: int, scratch: int = 0, cols: int | None = None, tile: str = "") -> dict:
+    """Fields of an Explanation; packed and scratch are in elements, `cols` the columns of the products."""
+    vector, vecs, rows = cpu.tile(itemsize)
+    if cols is not None:
+        words = -(-cols // vector)
+        widest = -(-words // max(1, -(-words // vecs)))
+        tile = f"{rows[widest]}x{widest * vector}"
+    return {"why": why, "tile": tile, "tasks": tasks, "packed_bytes": packed * itemsize, "scratch_bytes": scratch * itemsize}
+
+
+def direct(c: plan.Conv, size: int, threads: int) -> dict:
+    schedule = c.output_pass.schedule(size)
+    return told("register tiles over pointers to the input", size, schedule.tasks, schedule.packed, cols=c.output_pass.cols)
+
+
+def first(c: plan.Conv, size: int, threads: int) -> dict:
+    lines = c.output_pass.lines(size)
+    why = "few input channels: a row of the filter is read as one"
+    return told(why, size, lines.tasks, lines.packed, threads * lines.scratch, c.outputs)
+
+
+def few(c: plan.Conv, size: int, threads: int) -> dict:
+    windows = c.windows_over("forward", size)
+    why, cols = "few outputs: every pixel times all taps at once", c.outputs * c.axes[1].kernel * c.axes[2].kernel
+    return told(why, size, windows.tasks(threads), windows.packed, threads * windows.scratch, cols)
+
+
+def depthwise(c: plan.Conv, size: int, threads: int) -> dict:
+    schedule = plan_depthwise.schedule(c, "forward", cpu.isa(), size)
+    return told("channels that never mix", size, schedule.tasks, schedule.packed, tile=f"8x{cpu.tile(size)[0]}")
+
+
+def grouped(c: plan.Conv, size: int, threads: int) -> dict:
+    schedule = plan_grouped.schedule(c.output_pass, size, False)
+    tile = f"{cpu.tile(size)[2][1]}x{cpu.tile(size)[0]}"
+    return told("small groups share a SIMD word", size, schedule.tasks, schedule.packed, tile=tile)
+
+
+def winograd(c: plan.Conv, size: int, threads: int, small: bool = False) -> dict:
+    walk = plan_winograd.plan(c, "forward", small)
+    layout = walk.layout(size)
+    why = f"tiles of up to {'2' if small else '4'} outputs an axis by fewer products"
+    return told(why, size, layout.tasks, layout.packed, threads * layout.scratch, walk.cols)
+
+
+# By algorithm: what it does, how its work is cut, and the memory that it takes.
+ABOUT = {
+    "direct": direct,
+    "first": first,
+    "few": few,
+    "depthwise": depthwise,
+    "grouped": grouped,
+    "winograd": winograd,
+    "winograd2": partial(winograd, small=True),
+    "fft": lambda c, size, threads: plan_fft.about(c, "forward"),
+    "im2col": lambda c, size, threads: plan_im2col.about(c, "forward"),
+}

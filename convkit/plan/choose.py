@@ -12,19 +12,21 @@ transposed convolution), the batch: both would show in the bits.
 
 from __future__ import annotations
 
-from convkit.plan import depthwise, direct, fft, grouped, im2col, winograd
+from convkit.plan import depthwise, direct, few, fft, first, grouped, im2col, winograd, winograd2
 
 # The first that fits and pays is chosen.
 ALGORITHMS = {
     "depthwise": depthwise,
     "grouped": grouped,
     "winograd": winograd,
-    "winograd2": winograd,
+    "first": first,
+    "few": few,
     "fft": fft,
     "direct": direct,
+    "winograd2": winograd2,
     "im2col": im2col,
 }
-ROUNDS_MORE = ("winograd", "winograd2", "fft")            # not under accuracy("strict")
+ROUNDS_MORE = ("winograd", "winograd2", "fft")          # not under accuracy("strict")
 
 
 def algorithm(conv, which: str, name: str, itemsize: int, strict: bool) -> str:

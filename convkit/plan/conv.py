@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from convkit._core import cpu, direct
+from convkit._core import cpu, direct, few
+from convkit._core import first as thin
 from convkit.plan import geometry
 from convkit.plan.geometry import Axis
 
@@ -30,6 +31,7 @@ class Conv:
         self.batch, self.channels, self.outputs, self.groups = batch, channels, outputs, groups
         self.axes, self.rank = axes, rank
         self.chosen: dict[tuple, str] = {}              # by plan/choose.py
+        self.schedules: dict[tuple[str, str, int], few.Windows] = {}
 
     @cached_property
     def one_image(self) -> Conv:
@@ -70,6 +72,21 @@ class Conv:
         pixels = self.batch * prod(a.out for a in self.axes)
         return np.array([(1, 1, 1, 1, 0, 1)] * 2 + [(pixels, 1, 1, 1, 0, pixels)], np.intp)
 
+    def windows_over(self, which: str, itemsize: int) -> few.Windows:
+        """The forward pass or the gradient of the input as windows that are added up, for `_core/few.pyx`."""
+        key = which, cpu.isa(), itemsize
+        if key not in self.schedules:
+            forward = which == "forward"
+            axes = [
+                (a.size, a.kernel, 1, a.dilation, (a.kernel - 1) * a.dilation - a.lo, a.out)
+                if forward
+                else (a.out, a.kernel, a.stride, a.dilation, a.lo, a.size)
+                for a in self.axes
+            ]
+            depth, cols = (self.channels, self.outputs) if forward else (self.outputs, self.channels)
+            self.schedules[key] = few.Windows(np.array(axes, np.intp), self.batch, depth, cols, itemsize)
+        return self.schedules[key]
+
     @cached_property
     def output_pass(self) -> Pass:
         """x -> y."""
@@ -105,12 +122,11 @@ def phases(a: Axis) -> list[Phase]:
 
 
 class Pass:
-    """Source -> target, as tables for `_core/direct.pyx`.
+    """Source -> target, as tables for `_core/direct.pyx` and `_core/first.pyx`.
 
     transposed   whether sums run over the outputs of the filters
     order        (T,) which filter tap (flat over kd, kh, kw) stands at each place of the packed filters
     separate     the tables with one tap for each filter tap
-    merged       the tables with one tap for each row of the filter, where `mergeable`
     """
 
     def __init__(self, conv: Conv, transposed: bool, walks: list[list[Phase]]):
@@ -121,7 +137,7 @@ class Pass:
         if transposed:
             self.depth, self.cols, self.source, self.target = self.cols, self.depth, self.target, self.source
             self.source_step, self.target_step = self.target_step, self.source_step
-        self.schedules: dict[tuple[str, int, bool], direct.Schedule] = {}
+        self.schedules: dict[tuple[str, str, int], direct.Schedule | thin.Lines] = {}
         _, kh, kw = (a.kernel for a in conv.axes)
         self.order = np.array(
             [
@@ -133,16 +149,26 @@ class Pass:
         )
         self.order_key = self.order.tobytes()
 
-    def schedule(self, dense: bool, itemsize: int) -> direct.Schedule:
-        """The pass cut into tasks, for the ISA in use; `dense` says that neighbouring source pixels touch."""
-        key = cpu.isa(), itemsize, dense
+    def schedule(self, itemsize: int) -> direct.Schedule:
+        """The pass cut into tasks for `_core/direct.pyx` and the ISA in use."""
+        key = "direct", cpu.isa(), itemsize
         if key not in self.schedules:
-            tables = self.merged if dense and self.mergeable else self.separate
-            pixels, taps = self.conv.batch * int(prod(map(int, tables.runs[0, 4:7]))), len(self.order)
+            pixels, taps = self.conv.batch * int(prod(map(int, self.separate.runs[0, 4:7]))), len(self.order)
             block, together = tiling(pixels, taps, self.depth, self.cols, self.conv.groups, cpu.tile(itemsize), itemsize)
             self.schedules[key] = direct.Schedule(
-                tables.taps, tables.runs, self.source_step, self.target_step, self.conv.batch, self.conv.groups, self.depth,
+                *self.separate, self.source_step, self.target_step, self.conv.batch, self.conv.groups, self.depth,
                 self.cols, taps, block, together, itemsize, self.padded,
+            )  # fmt: skip
+        return self.schedules[key]
+
+    def lines(self, itemsize: int) -> thin.Lines:
+        """The same for `_core/first.pyx`: a row of the filter is one tap."""
+        key = "first", cpu.isa(), itemsize
+        if key not in self.schedules:
+            taps, runs = tables(self.walks, merge=True)
+            self.schedules[key] = thin.Lines(
+                taps, runs, again(taps, runs, int(self.source_step[1])), self.source_step, self.target_step,
+                self.conv.batch, self.depth, self.cols, len(self.order), itemsize,
             )  # fmt: skip
         return self.schedules[key]
 
@@ -162,20 +188,14 @@ class Pass:
         return all(sum(phase.pixels for phase in walk) == size for walk, size in zip(self.walks, self.target, strict=True))
 
     @cached_property
-    def mergeable(self) -> bool:
-        """Whether a row of the filter reads neighbouring pixels, few enough for one long read to pay (rows `first_layer`)."""
+    def rows_touch(self) -> bool:
+        """Whether the taps of a filter's row read neighbouring pixels."""
         rows = [[offset for _, offset in phase.taps] for phase in self.walks[2]]
-        neighbours = all(row == list(range(row[0], row[0] + len(row))) for row in rows)
-        longest = max(map(len, rows), default=0)
-        return neighbours and self.conv.groups == 1 and longest > 1 and self.depth <= 8 and self.depth * longest <= 64
+        return all(row == list(range(row[0], row[0] + len(row))) for row in rows)
 
     @cached_property
     def separate(self) -> Tables:
         return tables(self.walks, merge=False)
-
-    @cached_property
-    def merged(self) -> Tables:
-        return tables(self.walks, merge=True)
 
 
 class Tables(NamedTuple):
@@ -200,6 +220,16 @@ def tables(walks: list[list[Phase]], merge: bool) -> Tables:
         taps += mine
         before += len(mine) * span
     return Tables(np.array(taps, np.intp).reshape(-1, 3), np.array(runs, np.intp).reshape(-1, len(RUN)))
+
+
+def again(taps: np.ndarray, runs: np.ndarray, step: int) -> np.ndarray:
+    """For each tap, which tap of its phase read the same source line one target line before, or -1."""
+    result = np.full(len(taps), -1, np.intp)
+    for first_tap, count in runs[:, :2]:
+        mine = [tuple(map(int, tap)) for tap in taps[first_tap : first_tap + count]]
+        place = {tap: i for i, tap in enumerate(mine)}
+        result[first_tap : first_tap + count] = [place.get((d, h + step, w), -1) for d, h, w in mine]
+    return result
 
 
 @lru_cache(maxsize=PLANS)

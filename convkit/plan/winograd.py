@@ -149,6 +149,24 @@ def refusal(conv, which: str) -> str | None:
     return None
 
 
+# What a pass takes, in cycles: products a cycle and SIMD lane, of the direct algorithm and of this one's; a point of one
+# transformed word of channels; bytes of filters from the third-level cache (benchmark rows `conv3x3`).
+DIRECT, PRODUCTS, TRANSFORM, BYTES = 1.5, 1.6, 12, 2.7
+
+
 def pays(conv, which: str, itemsize: int) -> bool:
     """Against the direct algorithm, for one image."""
-    return False
+    if min(conv.channels, conv.outputs) < 8 * conv.groups:
+        return False
+    walk = plan(conv, "forward" if which == "filters" else which, False)
+    vector = cpu.tile(itemsize)[0]
+    pairs, depth = walk.depth * walk.cols, walk.target[0]
+    points = prod(sum(PIXELS[int(form)] for form in axis[:, 2]) for axis in walk.across) * depth
+    words = -(-walk.depth // vector) * walk.kernel[0] + -(-walk.cols // vector)
+    products = points * walk.kernel[0] * pairs / (PRODUCTS * vector)
+    filters = walk.points * walk.kernel[0] * pairs * itemsize / BYTES
+    mine = max(products, filters / IMAGES) + points * words * TRANSFORM
+    return mine * conv.groups < prod(walk.target) * prod(walk.kernel) * pairs * conv.groups / (DIRECT * vector)
+
+
+IMAGES = 4                                              # that share the filters: small maps mostly come in batches

@@ -3,6 +3,8 @@
 
 #include "../kernels/tile.h"
 #include "../kernels/lines.h"
+#include "../kernels/first.h"
+#include "../kernels/few.h"
 #include "../kernels/grouped.h"
 #include "../kernels/grouped_sums.h"
 #include "../kernels/pack.h"

@@ -170,28 +170,42 @@ static void wino_output(const ck_fold *fold, const void *points, ptrdiff_t step,
             *odd = 1;
 }
 
+/* Half a word of filters, taps -> points, in double. */
+CK_INLINE void filter_word(const int form_h, const int form_w, const int taps_h, const int taps_w, const real *w,
+                           ptrdiff_t tap_step, real *u, ptrdiff_t step)
+{
+    half_double lines[5][6], g[5] = { { 0 } }, v[6];
+#pragma GCC unroll 5
+    for (int i = 0; i < taps_h; i++) {
+#pragma GCC unroll 5
+        for (int j = 0; j < taps_w; j++, w += tap_step)
+            g[j] = __builtin_convertvector(*(const half_real *)w, half_double);
+        points_of_filter(form_w, taps_w, g, lines[i]);
+    }
+#pragma GCC unroll 6
+    for (int j = 0; j < form_places[form_w]; j++) {
+#pragma GCC unroll 5
+        for (int i = 0; i < taps_h; i++)
+            g[i] = lines[i][j];
+        points_of_filter(form_h, taps_h, g, v);
+#pragma GCC unroll 6
+        for (int i = 0; i < form_places[form_h]; i++)
+            *(half_real *)(u + (i * form_places[form_w] + j) * step) = __builtin_convertvector(v[i], half_real);
+    }
+}
+
 /* Filters -> their values at the points, element by element, in double and rounded once: tap t of element e at
  * w[t*tap_step + e], point p at u[p*step + e], for `elements` of them, a multiple of VL. */
 static void wino_filter(const int *form, const int *taps, const void *w, ptrdiff_t tap_step, ptrdiff_t elements, void *u,
                         ptrdiff_t step)
 {
-    const int form_h = form[0], form_w = form[1];
     enum { HALF = VL / 2 };
-    for (ptrdiff_t e = 0; e < elements; e += HALF) {
-        half_double lines[5][6], g[5] = { { 0 } }, v[6];
-        const real *from = (const real *)w + e;
-        real *to = (real *)u + e;
-        for (int i = 0; i < taps[0]; i++) {
-            for (int j = 0; j < taps[1]; j++, from += tap_step)
-                g[j] = __builtin_convertvector(*(const half_real *)from, half_double);
-            points_of_filter(form_w, taps[1], g, lines[i]);
-        }
-        for (int j = 0; j < form_places[form_w]; j++) {
-            for (int i = 0; i < taps[0]; i++)
-                g[i] = lines[i][j];
-            points_of_filter(form_h, taps[0], g, v);
-            for (int i = 0; i < form_places[form_h]; i++)
-                *(half_real *)(to + (i * form_places[form_w] + j) * step) = __builtin_convertvector(v[i], half_real);
-        }
-    }
+    const real *from = w;
+    real *to = u;
+    if (form[0] == CK_SIX && form[1] == CK_SIX && taps[0] == 3 && taps[1] == 3)
+        for (ptrdiff_t e = 0; e < elements; e += HALF)
+            filter_word(CK_SIX, CK_SIX, 3, 3, from + e, tap_step, to + e, step);
+    else
+        for (ptrdiff_t e = 0; e < elements; e += HALF)
+            filter_word(form[0], form[1], taps[0], taps[1], from + e, tap_step, to + e, step);
 }

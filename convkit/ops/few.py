@@ -1,0 +1,15 @@
+"""Layers with few outputs on checked arrays."""
+
+from __future__ import annotations
+
+from convkit.ops import direct
+from convkit.ops.first import run_lines, run_windows
+
+
+def forward(conv, x, packed, b, y, relu: bool, threads: int) -> None:
+    if not run_windows(conv, "forward", x, packed, b, y, relu, threads):
+        direct.forward(conv, x, packed, b, y, relu, threads)
+
+
+def grad_input(conv, dy, packed, dx, threads: int) -> None:
+    run_lines(conv.input_pass, dy, packed, None, dx, False, threads)

@@ -1,0 +1,75 @@
+"""Layers with few input channels on checked arrays, and the two passes that a layer with few outputs shares with them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from convkit._core import cpu, few, first
+from convkit._core import direct as core
+from convkit.ops import check, direct
+
+WINDOWS = {np.dtype(np.float32): few.run["float"], np.dtype(np.float64): few.run["double"]}
+LINES = {np.dtype(np.float32): first.run["float"], np.dtype(np.float64): first.run["double"]}
+
+
+def run_lines(walk, source, packed, b, target, relu: bool, threads: int) -> None:
+    """A pass over a source with few channels."""
+    source, target = check.lifted(check.readable(source, threads)), check.lifted(target)
+    if not walk.covers:
+        target[...] = 0
+    lines = walk.lines(source.itemsize)
+    panels = direct.panels(walk, packed, lines.packed, threads)
+    LINES[source.dtype](lines, source, panels, b, target, np.empty(threads * lines.scratch, source.dtype), relu, threads)
+
+
+def run_windows(conv, which: str, source, packed, b, target, relu: bool, threads: int) -> bool:
+    """A pass whose target has few channels; False, and nothing done, where filters are not finite.
+
+    Padding is never multiplied here, and zero times infinity is not zero; for a gradient there is no padding.
+    """
+    windows = conv.windows_over(which, source.itemsize)
+
+    def pack() -> np.ndarray:
+        return packed_taps(packed.w, which == "forward", windows.packed, threads)
+
+    panels = packed.of(("few", which), cpu.isa(), pack)
+    if not panels.size:
+        return False
+    source, target = check.lifted(check.readable(source, threads)), check.lifted(target)
+    scratch = np.empty(threads * windows.scratch, source.dtype)
+    WINDOWS[source.dtype](windows, source, panels, b, target, scratch, relu, threads)
+    return True
+
+
+def packed_taps(w: np.ndarray, forward: bool, size: int, threads: int) -> np.ndarray:
+    """All taps of a plane of the filters side by side; forward from last to first, and empty where some are not finite."""
+    w = check.lifted(w)
+    if forward:
+        if not np.isfinite(w).all():
+            return np.empty(0, w.dtype)
+        w = w[:, ::-1, ::-1, ::-1].transpose(4, 1, 2, 3, 0)
+    w = np.ascontiguousarray(w)
+    depth, planes = w.shape[:2]
+    result = check.empty((size,), w.dtype, "pack_filters")
+    w = w.reshape(depth, planes, 1, 1, -1)
+    core.pack(np.arange(planes, dtype=np.intp), depth, w.shape[4], 1, True, w, result, threads)
+    return result
+
+
+def forward(conv, x, packed, b, y, relu: bool, threads: int) -> None:
+    run_lines(conv.output_pass, x, packed, b, y, relu, threads)
+
+
+def grad_input(conv, dy, packed, dx, threads: int) -> None:
+    run_windows(conv, "input", dy, packed, None, dx, False, threads)
+
+
+def grad_filters(conv, dy, x, dw, threads: int) -> None:
+    """Fills `dw`."""
+    x, dy = check.lifted(check.readable(x, threads)), check.lifted(check.readable(dy, threads))
+    vector, rows = cpu.tile(x.itemsize)[0], dw.size // conv.outputs
+    parts = first.parts(conv.windows, conv.batch, conv.flop)
+    partial = np.zeros((parts, rows, -(-conv.outputs // vector) * vector), x.dtype)
+    scratch = np.empty(threads * first.sums_scratch(conv.windows, conv.channels), x.dtype)
+    first.sum_filters(conv.windows, dy, x, partial, scratch, threads)
+    dw.reshape(conv.outputs, rows)[...] = partial.sum(axis=0)[:, : conv.outputs].T

@@ -1,0 +1,71 @@
+"""Layers with few input channels, and the two passes that layers with few outputs (`few.py`) share with them.
+
+lines      a source with few channels: a row of the filter reads neighbouring numbers and is one tap (`_core/first.pyx`)
+windows    a target with few channels: every source pixel is multiplied by all taps at once (`_core/few.pyx`)
+"""
+
+from __future__ import annotations
+
+TAPS = 64                                               # lines that a target line reads, as in both .pyx files
+SCRATCH = 1 << 21                                       # most elements of scratch a thread
+CHANNELS = 8                                            # most for which either pays
+ROW = 64                                                # longest row of a filter with more than 4 channels that pays
+
+
+def refusal(conv, which: str) -> str | None:
+    return windows_refusal(conv, which) if which == "input" else lines_refusal(conv, conv.output_pass)
+
+
+def pays(conv, which: str, itemsize: int) -> bool:
+    return windows_pay(conv, conv.channels, conv.outputs) if which == "input" else lines_pay(conv.output_pass)
+
+
+def lines_refusal(conv, walk) -> str | None:
+    """Why `_core/first.pyx` cannot run a pass."""
+    planes, lines, longest = (max((len(phase.taps) for phase in axis), default=0) for axis in walk.walks)
+    step = int(walk.source_step[2])
+    if conv.groups > 1:
+        return "it has groups"
+    if not planes * lines * longest:
+        return "no tap reaches the result"
+    if not walk.rows_touch:
+        return "the taps of a filter's row are not neighbours"
+    if step > longest:
+        return "its stride is longer than its filter"
+    if planes * lines > TAPS:
+        return f"the filter has more than {TAPS} rows"
+    if planes * lines * (112 * step + longest) * walk.depth > SCRATCH:
+        return "copies of the lines that a line of the result reads are too large"
+    return None
+
+
+def lines_pay(walk) -> bool:
+    """Whether the source has few channels (benchmark rows `first_layer`)."""
+    longest = max(len(phase.taps) for phase in walk.walks[2])
+    return longest > 1 and (walk.depth <= CHANNELS // 2 or (walk.depth <= CHANNELS and walk.depth * longest <= ROW))
+
+
+def windows_refusal(conv, which: str) -> str | None:
+    """Why `_core/few.pyx` cannot run a pass."""
+    depth, height, width = conv.axes
+    cols = conv.outputs if which == "forward" else conv.channels
+    if conv.groups > 1:
+        return "it has groups"
+    if which == "forward" and any(a.stride > 1 for a in conv.axes):
+        return "its stride is not 1"
+    if width.dilation > 1 and width.kernel > 1:
+        return "the taps of a filter's row are not neighbours"
+    if width.stride > width.kernel:
+        return "its stride is longer than its filter"
+    lines = depth.kernel * max(height.kernel, (height.kernel - 1) * height.dilation // height.stride + 1)
+    if lines > TAPS:
+        return f"a line of the result reads more than {TAPS} lines"
+    if lines * height.kernel * (max(256, 8 * width.kernel) + 2 * width.stride) * cols > SCRATCH:
+        return "the lines that a line of the result reads are too large"
+    return None
+
+
+def windows_pay(conv, cols: int, depth: int) -> bool:
+    """Whether the target has few channels, and the taps fill vectors that those would leave empty."""
+    _, height, width = conv.axes
+    return cols <= CHANNELS and depth >= CHANNELS and height.kernel * width.kernel > 2
