@@ -4,8 +4,8 @@
 # padded so that rows do not meet in one set. Every tile is computed on its own: neither the blocks nor the threads show in
 # the bits. The axes along h and w are lists of tiles (plan/winograd.py); along d, taps are summed in the products.
 from cython.parallel cimport prange, threadid
-from convkit._core.cpu cimport (ck_finish, ck_flush_subnormals, ck_fold, ck_kernels, ck_mode, ck_patch, ck_write_mode,
-                                flushes, real, table)
+from convkit._core.cpu cimport (Watch, ck_finish, ck_flush_subnormals, ck_fold, ck_kernels, ck_mode, ck_patch,
+                                ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
 from convkit._core.tiles cimport Tile, has, odd_lines
 
 cdef enum:
@@ -212,8 +212,11 @@ def run(Layout layout, const real[:, :, :, :, :] source, const real[::1] filters
     for i in range(4):
         work.source_stride[i], work.target_stride[i] = source.strides[i], target.strides[i]
     tasks = work.line_blocks * work.column_blocks * work.batches * work.groups
+    cdef Watch w = watch()
     for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
-        task(&work, t, <char *>&scratch[0] + each * threadid() * sizeof(real))
+        if not stopped(&w, threadid(), t):
+            task(&work, t, <char *>&scratch[0] + each * threadid() * sizeof(real))
+    raise_if_stopped(&w)
 
 
 cdef enum:

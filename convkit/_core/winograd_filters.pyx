@@ -6,8 +6,8 @@
 from cython.parallel cimport prange, threadid
 from libc.string cimport memset
 
-from convkit._core.cpu cimport (ck_flush_subnormals, ck_fold, ck_kernels, ck_lines, ck_mode, ck_patch, ck_write_mode, flushes,
-                                real, table)
+from convkit._core.cpu cimport (Watch, ck_flush_subnormals, ck_fold, ck_kernels, ck_lines, ck_mode, ck_patch,
+                                ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
 from convkit._core.tiles cimport Tile, has, odd_lines
 
 cdef enum:
@@ -171,6 +171,7 @@ def grad(const Py_ssize_t[:, ::1] across_h, const Py_ssize_t[:, ::1] across_w, s
     each = work.points * work.sum_rows * work.sum_row
     pieces = max(<Py_ssize_t>1, work.outputs // work.k.rows[work.k.vecs] // 4)       # of the outputs of a point, in a task
     rows = (work.outputs + pieces - 1) // pieces
+    cdef Watch w = watch()
     with nogil:
         for group in range(groups):
             for slice in range(dw.shape[1]):
@@ -188,15 +189,18 @@ def grad(const Py_ssize_t[:, ::1] across_h, const Py_ssize_t[:, ::1] across_w, s
                         transform(&work, &chunk, t)
                     if work.sum_rows == work.outputs:
                         for t in prange(work.points * pieces, schedule="static", num_threads=threads):
-                            multiply(&work, &chunk, t // pieces, min(work.outputs, t % pieces * rows),
-                                     min(work.outputs, (t % pieces + 1) * rows), work.sums, 0)
+                            if not stopped(&w, threadid(), t):
+                                multiply(&work, &chunk, t // pieces, min(work.outputs, t % pieces * rows),
+                                         min(work.outputs, (t % pieces + 1) * rows), work.sums, 0)
                 if work.sum_rows == work.outputs:
                     for t in prange(work.outputs, schedule="static", num_threads=threads):
                         odd += fold(&work, forms, counts, work.sums + t * work.sum_row, target + t * dw.strides[0], row, col)
                 else:                           # one chunk: the sums of a few outputs at a time, which stay in a cache
                     for t in prange((work.outputs + work.sum_rows - 1) // work.sum_rows, schedule="static", num_threads=threads):
-                        odd += some(&work, &chunk, forms, counts, t * work.sum_rows, work.sums + threadid() * each, target,
-                                    dw.strides[0], row, col)
+                        if not stopped(&w, threadid(), t):
+                            odd += some(&work, &chunk, forms, counts, t * work.sum_rows, work.sums + threadid() * each, target,
+                                        dw.strides[0], row, col)
+    raise_if_stopped(&w)
     return odd != 0
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
 from convkit._core import cpu
-from convkit.ops import check, conv
+from convkit.ops import check, conv, lowering
 from convkit.plan import choose
 from convkit.plan import conv as plan
 from convkit.plan import depthwise as plan_depthwise
 from convkit.plan import fft as plan_fft
 from convkit.plan import grouped as plan_grouped
-from convkit.plan import im2col as plan_im2col
 from convkit.plan import winograd as plan_winograd
 
 
@@ -160,6 +160,13 @@ def winograd(c: plan.Conv, size: int, threads: int, small: bool = False) -> dict
     return told(why, size, layout.tasks, layout.packed, threads * layout.scratch, walk.cols)
 
 
+def im2col(c: plan.Conv, size: int, threads: int) -> dict:
+    block = min(lowering.block_pixels(c, size), prod(c.out_shape[:-1])) * prod(c.w_shape[1:]) * c.groups
+    vector = cpu.tile(size)[0]
+    packed = c.groups * prod(c.w_shape[1:]) * -(-c.output_pass.cols // vector) * vector
+    return told("windows lowered to a matrix, block by block", size, 1, packed, block, c.output_pass.cols)
+
+
 # By algorithm: what it does, how its work is cut, and the memory that it takes.
 ABOUT = {
     "direct": direct,
@@ -170,5 +177,5 @@ ABOUT = {
     "winograd": winograd,
     "winograd2": partial(winograd, small=True),
     "fft": lambda c, size, threads: plan_fft.about(c, "forward"),
-    "im2col": lambda c, size, threads: plan_im2col.about(c, "forward"),
+    "im2col": im2col,
 }

@@ -174,7 +174,7 @@ static void wino_output(const ck_fold *fold, const void *points, ptrdiff_t step,
 CK_INLINE void filter_word(const int form_h, const int form_w, const int taps_h, const int taps_w, const real *w,
                            ptrdiff_t tap_step, real *u, ptrdiff_t step)
 {
-    half_double lines[5][6], g[5] = { { 0 } }, v[6];
+    half_double lines[5][6], g[5] = { { 0 } }, v[6] = { { 0 } };
 #pragma GCC unroll 5
     for (int i = 0; i < taps_h; i++) {
 #pragma GCC unroll 5
