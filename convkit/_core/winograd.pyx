@@ -134,8 +134,8 @@ cdef void task(const Work *work, Py_ssize_t number, char *scratch) noexcept nogi
     cdef char *m = scratch + work.slices * work.points * work.v_step * work.itemsize
     cdef ck_mode mode = ck_flush_subnormals(work.flush)
     all_lines = work.images * work.target_depth * work.tiles[0]
-    first_line = number % blocks // work.column_blocks * work.lines
-    last_line = min(all_lines, first_line + work.lines)
+    first_line = all_lines * (number % blocks // work.column_blocks) // work.line_blocks
+    last_line = all_lines * (number % blocks // work.column_blocks + 1) // work.line_blocks
     first = number % work.column_blocks * work.columns
     last = min(work.tiles[1], first + work.columns)
     start = panel_start(work, first_panel) * work.k.vector
@@ -183,10 +183,14 @@ cdef class Layout:
         self.packed = groups * work.points * work.u_step
         self.kept = across_h.base, across_w.base
 
-    def batches(self, int threads):
-        """Ranges of panels to share out where there are too few blocks."""
-        cdef Py_ssize_t blocks = self.work.line_blocks * self.work.column_blocks * self.work.groups
-        return min(self.work.panels, (threads + blocks - 1) // blocks)
+    cdef void share(self, Work *work, int threads):
+        """Cuts the work evenly: whole rounds of blocks, or ranges of panels where there are too few blocks."""
+        cdef Py_ssize_t lines = work.images * work.target_depth * work.tiles[0], each = work.column_blocks * work.groups
+        if work.line_blocks * each > threads:
+            work.line_blocks = min(lines, ((work.line_blocks * each + threads - 1) // threads * threads + each - 1) // each)
+        elif work.line_blocks * each * work.panels < threads:
+            work.line_blocks = min(lines, (threads + each - 1) // each)
+        work.batches = min(work.panels, (threads + work.line_blocks * each - 1) // (work.line_blocks * each))
 
     @property
     def scratch(self):
@@ -204,7 +208,7 @@ def run(Layout layout, const real[:, :, :, :, :] source, const real[::1] filters
     """target = source * filters + bias, and ReLU of it; odd[n] = 1 where image n came out not finite somewhere."""
     cdef Work work = layout.work
     cdef Py_ssize_t i, t, tasks, each = layout.scratch
-    work.batches = layout.batches(threads)
+    layout.share(&work, threads)
     work.relu, work.flush, work.odd = relu, flushes(), &odd[0]
     work.filters = <const char *>&filters[0]
     work.bias = <const char *>&bias[0] if bias is not None else NULL

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MOST = 1 << 26                                          # bytes kept
 LINE = 64                                               # bytes: arrays start on a cache line
+HUGE = 1 << 21                                          # bytes of a huge page: tiles are scattered over many small ones
+LEAST = 1 << 22                                         # bytes from which NumPy asks the system for huge pages
 
 _lock = threading.Lock()
 _kept = np.empty(0, np.uint8)
@@ -33,14 +35,14 @@ def borrow(op: str, dtype: np.dtype, *sizes: int) -> Iterator[list[np.ndarray]]:
     mine = total <= MOST and _lock.acquire(blocking=False)
     try:
         buffer = _kept if mine else np.empty(0, np.uint8)
-        if len(buffer) < total + LINE:
+        if len(buffer) < total + HUGE:
             try:
-                buffer = np.empty(total + LINE, np.uint8)
+                buffer = np.empty(max(LEAST, total + HUGE), np.uint8)
             except MemoryError:
                 raise MemoryError(f"{op}: no room for {total} bytes of scratch") from None
             if mine:
                 _kept = buffer
-        first = -buffer.__array_interface__["data"][0] % LINE
+        first = -buffer.__array_interface__["data"][0] % HUGE
         yield [
             buffer[first + start : first + start + size * dtype.itemsize].view(dtype)
             for start, size in zip(starts, sizes, strict=True)

@@ -17,22 +17,36 @@ from convkit._core import cpu, winograd
 PLAIN, SMALL, FOUR, FIVE, SIX = 1, 2, 4, 5, 6           # forms of a tile, as in csrc/convkit.h
 PIXELS = {PLAIN: 1, SMALL: 4, FOUR: 4, FIVE: 5, SIX: 6}
 PLACES = {PLAIN: 1, SMALL: 4, FOUR: 6, FIVE: 6, SIX: 6}
+LONGEST = 1 << 20                                       # of an axis: its tiles are listed
 TILES = 128                                             # of a block, at most
 SLICES = 8                                              # taps along depth, at most
 
 
-def lengths(outputs: int, taps: int, small: bool) -> list[tuple[int, int]]:
-    """(form, outputs kept) of the tiles of an axis, the large ones first."""
+def lengths(outputs: int, taps: int, small: bool) -> list[tuple[int, int, int]]:
+    """The tiles of an axis, larger forms first: (form, outputs kept, how many such tiles)."""
     if taps == 1:
-        return [(PLAIN, 1)] * outputs
-    if small or taps == 5:
-        whole, rest = divmod(outputs, 2)
-        tail = [(SMALL if small else FIVE, 1)] * rest
-        return [(SMALL if small else SIX, 2)] * whole + tail
-    whole, rest = divmod(outputs, 4)
-    if rest == 1 and whole:                             # 4 + 1 cost as much as 3 + 2
-        return [(SIX, 4)] * (whole - 1) + [(FIVE, 3), (FOUR, 2)]
-    return [(SIX, 4)] * whole + ([(rest + 2 if rest > 1 else FOUR, rest)] if rest else [])
+        runs = [(PLAIN, 1, outputs)]
+    elif small or taps == 5:
+        runs = [(SMALL if small else SIX, 2, outputs // 2), (SMALL if small else FIVE, 1, outputs % 2)]
+    elif outputs % 4 == 1 and outputs > 1:              # 4 + 1 cost as much as 3 + 2
+        runs = [(SIX, 4, outputs // 4 - 1), (FIVE, 3, 1), (FOUR, 2, 1)]
+    else:
+        runs = [(SIX, 4, outputs // 4), ((0, FOUR, FOUR, FIVE)[outputs % 4], outputs % 4, int(outputs % 4 > 0))]
+    return [run for run in runs if run[2]]
+
+
+def maps(target: int, dilation: int) -> list[tuple[int, int]]:
+    """The maps between each other that a dilated axis is: (outputs, how many of them)."""
+    each, more = divmod(target, dilation)
+    return [run for run in ((each + 1, more), (each, dilation - more)) if min(run) > 0]
+
+
+def points_along(target: int, taps: int, dilation: int, small: bool) -> int:
+    """Products of an axis."""
+    return sum(
+        many * sum(PIXELS[form] * count for form, _, count in lengths(outputs, taps, small))
+        for outputs, many in maps(target, dilation)
+    )
 
 
 def tiles(target: int, source: int, taps: int, dilation: int, offset: int, small: bool) -> np.ndarray:
@@ -40,16 +54,17 @@ def tiles(target: int, source: int, taps: int, dilation: int, offset: int, small
 
     Target pixel i reads source pixels i + offset + k * dilation.
     """
-    rows = []
+    parts = []
     for phase in range(min(dilation, target)):
         first = phase
-        for form, keep in lengths(-(-(target - phase) // dilation), taps, small):
-            start = first + offset
-            lo, hi = (min(max(-(-edge // dilation), 0), PIXELS[form]) for edge in (-start, source - start))
-            rows.append((first, start, form, PIXELS[form] - taps + 1, keep, lo, hi))
-            first += keep * dilation
-    rows.sort(key=lambda row: -row[2])
-    return np.array(rows, np.intp)
+        for form, keep, count in lengths(-(-(target - phase) // dilation), taps, small):
+            start = first + dilation * keep * np.arange(count) + offset
+            lo, hi = (np.clip(-((start - edge) // dilation), 0, PIXELS[form]) for edge in (0, source))
+            rows = (start - offset, start, form, PIXELS[form] - taps + 1, keep, lo, hi)
+            parts.append(np.stack(np.broadcast_arrays(*rows), axis=1))
+            first += keep * count * dilation
+    table = np.concatenate(parts).astype(np.intp)
+    return np.ascontiguousarray(table[np.argsort(-table[:, 2], kind="stable")])
 
 
 class Plan:
@@ -146,6 +161,8 @@ def refusal(conv, which: str) -> str | None:
         return f"the kernel must be 3 or 5 along some axis and 1, 3 or 5 along the others, got {tuple(kernel[3 - conv.rank:])}"
     if kernel[0] > SLICES:
         return f"the kernel must be at most {SLICES} along depth, got {kernel[0]}"
+    if max(conv.batch, *(max(a.size, a.out) for a in conv.axes)) > LONGEST:
+        return f"no axis may be longer than {LONGEST}"
     return None
 
 
@@ -161,7 +178,7 @@ def pays(conv, which: str, itemsize: int) -> bool:
     walk = plan(conv, "forward" if which == "filters" else which, False)
     vector = cpu.tile(itemsize)[0]
     pairs, depth = walk.depth * walk.cols, walk.target[0]
-    points = prod(sum(PIXELS[int(form)] for form in axis[:, 2]) for axis in walk.across) * depth
+    points = prod(points_along(walk.target[i], walk.kernel[i], walk.dilation[i], False) for i in (1, 2)) * depth
     words = -(-walk.depth // vector) * walk.kernel[0] + -(-walk.cols // vector)
     products = points * walk.kernel[0] * pairs / (PRODUCTS * vector)
     filters = walk.points * walk.kernel[0] * pairs * itemsize / BYTES
