@@ -88,15 +88,15 @@ def _conv(
     conv = planned(op, x.shape, packed.w.shape, stride, padding, dilation, groups)
     b = None if b is None else check.bias(b, conv.outputs, op)
     check.same_dtype(op, x=x, w=packed.w, b=b)
-    runs = chosen(conv, "forward", pad_mode, algorithm, x.itemsize, op)
-    if out is None and not first:
-        again.keep(w, x, b, how, conv, runs, packed)
     threads = workers(threads, conv.flop, op)
     if out is None:
         y = check.empty(conv.out_shape, x.dtype, op)
     else:
         y = check.output(out, conv.out_shape, x.dtype, first, (x, packed.w, b), op)
     target = check.empty(conv.out_shape, x.dtype, op) if y is None else y
+    runs = chosen(conv, "forward", pad_mode, algorithm, x.itemsize, op)
+    if out is None and not first:
+        again.keep(w, x, b, how, conv, runs, packed)
     engine.forward(runs, conv, x, packed, b, target, activation == "relu", threads)
     if out is None:
         return np.moveaxis(target, -1, 1) if first else target
