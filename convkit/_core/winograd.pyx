@@ -34,6 +34,11 @@ cdef struct Work:                               # what all tasks of a pass share
     bint relu, flush
 
 
+cdef struct Rows:                               # tiles of a block
+    Py_ssize_t count
+    Py_ssize_t tile[TILES]
+
+
 cdef inline Py_ssize_t panel_start(const Work *work, Py_ssize_t panel) noexcept nogil:
     """In words of columns."""
     return work.vecs * panel // work.panels
@@ -65,30 +70,42 @@ cdef void transform(const Work *work, Py_ssize_t group, Py_ssize_t line, Py_ssiz
                               work.v_step)
 
 
-cdef void multiply(const Work *work, Py_ssize_t group, Py_ssize_t point, Py_ssize_t first_line, Py_ssize_t last_line,
-                   Py_ssize_t first, Py_ssize_t last, Py_ssize_t first_panel, Py_ssize_t last_panel, const char *v,
-                   char *m) noexcept nogil:
+cdef void gather(const Work *work, Py_ssize_t first_line, Py_ssize_t last_line, Py_ssize_t first, Py_ssize_t last, int kind,
+                 Rows *rows) noexcept nogil:
+    """The tiles of a block that use points of a kind: 3 * that along h + that along w, where 1 is place 3 and 2 is place 4."""
+    cdef Py_ssize_t line, i, place_h = kind // 3 + 2 if kind >= 3 else 0, place_w = kind % 3 + 2 if kind % 3 else 0
+    rows.count = 0
+    for line in range(first_line, last_line):
+        if has(work.across[0][line % work.tiles[0]].form, place_h):
+            for i in range(first, last):
+                if has(work.across[1][i].form, place_w):
+                    rows.tile[rows.count] = (line - first_line) * (last - first) + i - first
+                    rows.count += 1
+
+
+cdef inline int kind_of(Py_ssize_t point, Py_ssize_t places_w) noexcept nogil:
+    cdef Py_ssize_t h = point // places_w, w = point % places_w
+    return <int>(3 * (h - 2 if 3 <= h <= 4 else 0) + (w - 2 if 3 <= w <= 4 else 0))
+
+
+cdef void multiply(const Work *work, Py_ssize_t group, Py_ssize_t point, const Rows *used, Py_ssize_t first_panel,
+                   Py_ssize_t last_panel, const char *v, char *m) noexcept nogil:
     """One point: rows of the block's tiles times the panels."""
     cdef const void *rows[SLICES * TILES]
-    cdef void *sums[TILES]
     cdef void *targets[TILES]
     cdef ck_finish finish
-    cdef Py_ssize_t count = 0, line, i, s, r, p, start, vecs, tile, height, tiles, lo, hi, parts, part, skipped
+    cdef Py_ssize_t count = used.count, s, r, p, start, vecs, height, tiles, lo, hi, parts, part
     cdef Py_ssize_t word = work.k.vector * work.itemsize, panel_depth = work.slices * work.depth
+    cdef Py_ssize_t v_row = work.v_row * work.itemsize, m_row = work.m_row * work.itemsize
     cdef const char *panel
-    for line in range(first_line, last_line):
-        if has(work.across[0][line % work.tiles[0]].form, point // work.places_w):
-            for i in range(first, last):
-                if has(work.across[1][i].form, point % work.places_w):
-                    tile = (line - first_line) * (last - first) + i - first
-                    for s in range(work.slices):
-                        rows[s * TILES + count] = v + ((s * work.points + point) * work.v_step + tile * work.v_row) * work.itemsize
-                    sums[count] = m + (point * work.m_step + tile * work.m_row) * work.itemsize
-                    count += 1
+    for s in range(work.slices):
+        panel = v + (s * work.points + point) * work.v_step * work.itemsize
+        for r in range(count):
+            rows[s * TILES + r] = panel + used.tile[r] * v_row
+    m += (point * work.m_step - panel_start(work, first_panel) * work.k.vector) * work.itemsize
     if not count:
         return
     finish.bias, finish.resume, finish.relu = NULL, 0, 0
-    skipped = panel_start(work, first_panel)
     for p in range(first_panel, last_panel):
         start, vecs = panel_start(work, p), panel_start(work, p + 1) - panel_start(work, p)
         panel = work.filters + (group * work.points + point) * work.u_step * work.itemsize + start * panel_depth * word
@@ -97,7 +114,7 @@ cdef void multiply(const Work *work, Py_ssize_t group, Py_ssize_t point, Py_ssiz
         tiles = (count + height - 1) // height
         parts = (vecs * word + LINE - 1) // LINE
         for r in range(count):
-            targets[r] = <char *>sums[r] + (start - skipped) * word
+            targets[r] = m + used.tile[r] * m_row + start * word
         for r in range(tiles):
             lo, hi, part = count * r // tiles, count * (r + 1) // tiles, min(r, parts - 1)
             finish.next = panel + vecs * panel_depth * word + part * panel_depth * LINE
@@ -132,6 +149,8 @@ cdef void task(const Work *work, Py_ssize_t number, char *scratch) noexcept nogi
     cdef Py_ssize_t group = number // (blocks * work.batches), batch = number // blocks % work.batches, start, stop, offset
     cdef Py_ssize_t first_panel = work.panels * batch // work.batches, last_panel = work.panels * (batch + 1) // work.batches
     cdef char *m = scratch + work.slices * work.points * work.v_step * work.itemsize
+    cdef Rows rows[9]
+    cdef int kind
     cdef ck_mode mode = ck_flush_subnormals(work.flush)
     all_lines = work.images * work.target_depth * work.tiles[0]
     first_line = all_lines * (number % blocks // work.column_blocks) // work.line_blocks
@@ -143,8 +162,10 @@ cdef void task(const Work *work, Py_ssize_t number, char *scratch) noexcept nogi
     for line in range(first_line, last_line):
         offset = (line - first_line) * (last - first) * work.v_row * work.itemsize
         transform(work, group, line, first, last, scratch + offset)
+    for kind in range(9):
+        gather(work, first_line, last_line, first, last, kind, &rows[kind])
     for point in range(work.points):
-        multiply(work, group, point, first_line, last_line, first, last, first_panel, last_panel, scratch, m)
+        multiply(work, group, point, &rows[kind_of(point, work.places_w)], first_panel, last_panel, scratch, m)
     for line in range(first_line, last_line):
         offset = (line - first_line) * (last - first) * work.m_row * work.itemsize
         if fold(work, group, line, first, last, start, stop - start, m + offset):

@@ -52,7 +52,10 @@ class PackedFilters:
 
     @cached_property
     def finite(self) -> bool:
-        return bool(np.isfinite(self.w).all())
+        # A sum that is finite has finite terms; one that is not may have overflowed.
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = self.w.sum()
+        return bool(np.isfinite(total) or np.isfinite(self.w).all())
 
     def __repr__(self):
         return f"PackedFilters(shape={self.shape}, dtype={self.dtype})"
