@@ -4,13 +4,14 @@
 # each pixel; a tap in the padding points at zeros.
 from cython.parallel cimport prange, threadid
 from convkit._core.border cimport ceil_div, clip
-from convkit._core.cpu cimport (Watch, ck_finish, ck_flush_subnormals, ck_kernels, ck_mode, ck_write_mode, flushes,
-                                raise_if_stopped, real, stopped, table, watch)
+from convkit._core.cpu cimport (CK_MAX_VECS, Watch, ck_finish, ck_flush_subnormals, ck_kernels, ck_mode, ck_write_mode,
+                                flushes, raise_if_stopped, real, stopped, table, watch)
 from convkit._core.view cimport View, drop, lift
 
 cdef enum:
     BLOCK = 48                                  # most target pixels of a task, as in plan/conv.py
     TAPS = 32                                   # taps in a table of pointers; more of them resume the sums
+    LINE = 64                                   # bytes that one fetch brings
     RUN = 10                                    # numbers in a row of `runs`, named in plan/conv.py
 
 cdef struct Source:
@@ -103,15 +104,17 @@ cdef inline void point(const void **pointers, const Block *b, const Source *s, c
 
 
 cdef inline void multiply(const ck_kernels *k, const Block *b, const void *const *pointers, Py_ssize_t taps, Py_ssize_t depth,
-                          int vecs, const char *filters, Py_ssize_t column, const ck_finish *finish) noexcept nogil:
-    """One panel over the rows of the block, in tiles of nearly equal height."""
+                          int vecs, const char *filters, Py_ssize_t column, const char *next, ck_finish *finish) noexcept nogil:
+    """One panel over the rows of the block, in tiles of nearly equal height, each of which fetches a part of `next`."""
     cdef void *targets[BLOCK]
+    cdef Py_ssize_t part = taps * depth * LINE
     cdef int tiles = (b.rows + k.rows[vecs] - 1) // k.rows[vecs]
     cdef int i, r, start, stop
     for r in range(b.rows):
         targets[r] = b.target[r] + column
     for i in range(tiles):
         start, stop = b.rows * i // tiles, b.rows * (i + 1) // tiles
+        finish.next = next + min(i, CK_MAX_VECS - 1) * part if next != NULL else NULL
         k.tile_rows(stop - start, vecs, taps, depth, pointers + start, BLOCK, filters, targets + start, finish)
 
 
@@ -204,6 +207,8 @@ cdef void task(const Work *work, Py_ssize_t number) noexcept nogil:
     cdef Block b
     cdef Source s = work.source
     cdef ck_finish finish
+    cdef const char *filters
+    cdef const char *next
     cdef const Py_ssize_t *run = work.runs + RUN * (number // (work.blocks * work.batches * work.groups))
     cdef Py_ssize_t group = number // (work.blocks * work.batches) % work.groups
     cdef Py_ssize_t batch = number // work.blocks % work.batches
@@ -229,8 +234,11 @@ cdef void task(const Work *work, Py_ssize_t number) noexcept nogil:
             finish.cols = min(work.cols, stop * work.k.vector) - start * work.k.vector
             finish.bias = work.bias + channel * work.itemsize if work.bias != NULL else NULL
             place = (group * work.vecs + start) * work.taps_of_filter + (stop - start) * (run[3] + tap)
-            multiply(work.k, &b, pointers, count, work.depth, <int>(stop - start),
-                     work.filters + place * work.depth * work.k.vector * work.itemsize, channel * work.itemsize, &finish)
+            filters = work.filters + place * work.depth * work.k.vector * work.itemsize
+            # A map of few pixels meets each panel once: what takes long is to read it. A large one reads its pixels ahead.
+            next = filters + (stop - start) * count * work.depth * work.k.vector * work.itemsize if work.blocks <= 2 else NULL
+            multiply(work.k, &b, pointers, count, work.depth, <int>(stop - start), filters, channel * work.itemsize, next,
+                     &finish)
         tap += count
     ck_write_mode(mode)
 

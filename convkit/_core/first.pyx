@@ -162,7 +162,7 @@ cdef inline void line(const Work *work, const Py_ssize_t *r, const void *const *
     """All panels of filters over a line."""
     cdef ck_finish finish
     cdef Py_ssize_t p, start, stop, channel, place
-    finish.resume, finish.relu = False, work.relu
+    finish.next, finish.resume, finish.relu = NULL, False, work.relu
     for p in range(work.panels):
         start, stop = work.vecs * p // work.panels, work.vecs * (p + 1) // work.panels
         channel = start * work.k.vector

@@ -156,7 +156,7 @@ cdef void task(const Work *work, Py_ssize_t number) noexcept nogil:
     cdef ck_mode mode = ck_flush_subnormals(work.flush)
     locate(&c, work, unit, word)
     finish.bias = work.bias + c.word.target * work.itemsize if work.bias != NULL else NULL
-    finish.cols, finish.relu, finish.resume = c.word.cols, work.relu, 0
+    finish.cols, finish.relu, finish.resume, finish.next = c.word.cols, work.relu, 0, NULL
     for i in range(first, min(work.row_count, first + work.g.row_chunk)):
         row = work.rows[i]
         for j in range(work.h.count):
