@@ -10,6 +10,8 @@ import os
 import platform
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -22,6 +24,7 @@ def switch(name, default):
     return os.environ.get(name, default) not in ("", "0")
 
 
+CORES = os.cpu_count() or 1
 WINDOWS = sys.platform == "win32"
 ARM = platform.machine().lower() in ("arm64", "aarch64")
 X86 = platform.machine().lower() in ("x86_64", "amd64")
@@ -74,14 +77,16 @@ def kernel_library(isa, bits):
 
 
 class build_kernels(build_clib):
-    """Compiles each library in a folder of its own: float and double come from the same file."""
+    """Compiles each library in a folder of its own, as float and double come from the same file, and all at once."""
 
     def build_libraries(self, libraries):
-        folder = self.build_temp
-        for library in libraries:
-            self.build_temp = os.path.join(folder, library[0])
-            super().build_libraries([library])
-        self.build_temp = folder
+        with ThreadPoolExecutor(CORES) as pool:
+            list(pool.map(self.build_one, libraries))
+
+    def build_one(self, library):
+        alone = copy(self)
+        alone.build_temp = os.path.join(self.build_temp, library[0])
+        super(build_kernels, alone).build_libraries([library])
 
 
 class build_modules(build_ext):
@@ -96,6 +101,7 @@ class build_modules(build_ext):
             for extension in self.extensions:
                 extension.extra_compile_args += OPENMP_FLAGS[0]
                 extension.extra_link_args += OPENMP_FLAGS[1]
+        self.parallel = self.parallel or CORES
         super().build_extensions()
 
     def has_openmp(self):
