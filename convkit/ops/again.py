@@ -16,7 +16,7 @@ def keep(w, x, b, how: tuple, conv, runs, packed: PackedFilters) -> None:
         return
     op, activation, threads = how[0], how[6], how[8]
     shape, dtype, relu, serial = conv.out_shape, x.dtype, activation == "relu", conv.flop <= SERIAL_FLOP
-    small = runs.small(conv, packed, relu) if serial and hasattr(runs, "small") else None
+    small = runs.small_call(conv, packed, relu) if serial and hasattr(runs, "small_call") else None
 
     def run(x, b):
         y = check.empty(shape, dtype, op)

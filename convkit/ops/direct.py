@@ -66,7 +66,7 @@ def grad_bias(dy, threads: int):
     return db
 
 
-def small(conv: plan.Conv, packed: PackedFilters, relu: bool):
+def small_call(conv: plan.Conv, packed: PackedFilters, relu: bool):
     """run(x, b): the forward pass of small contiguous arrays, as cheap as it can be called; the bits of `forward`."""
     walk = conv.output_pass
     schedule = walk.schedule(packed.w.itemsize)
