@@ -14,6 +14,7 @@ from bounds import assert_same_bits
 
 import convkit
 from convkit._core import cpu
+from convkit.ops import conv
 
 
 def filters(channels=8, outputs=8, kernel=(3, 3), dtype=np.float32, groups=1):
@@ -56,6 +57,36 @@ def test_a_repeated_call_has_the_bits_of_the_first_and_of_plain_filters(shape, o
         assert_same_bits(y, convkit.conv2d(x, w, b, groups=groups, **how))
         assert y.flags.c_contiguous
     assert y is not known(packed, x, b, groups=groups, **how)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("kernel", "size", "groups"), [
+    ((3,), (90,), 1), ((7, 7), (6, 5), 1), ((7, 7), (9, 20), 2), ((3, 3, 3), (4, 5, 6), 1), ((3, 3), (20, 60), 1)])
+def test_small_calls_on_other_images_at_other_addresses(kernel, size, groups, dtype, isa):
+    """What an earlier call has kept about its pixels fits the next one: filters of many taps, and blocks of many pixels."""
+    run = {1: convkit.conv1d, 2: convkit.conv2d, 3: convkit.conv3d}[len(kernel)]
+    w, how = filters(4, 6, kernel, dtype, groups), {"padding": "same", "groups": groups, "algorithm": "direct"}
+    packed = convkit.pack_filters(w, groups=groups)
+    kept = [images(2, *size, 4, dtype=dtype, seed=seed) for seed in range(4)]
+    for x in kept:
+        y = run(x, packed, **how)
+        assert_same_bits(y, run(x, w, **how))
+    assert packed.calls.count == len(kept) - 1
+
+
+@pytest.mark.parametrize("algorithm", conv.ALGORITHMS)
+@pytest.mark.parametrize("size", [8, 24])
+def test_repeated_calls_of_every_algorithm(algorithm, size):
+    """Under 1 MFLOP, which may take a way of its own, and above."""
+    groups = {"depthwise": 16, "grouped": 4}.get(algorithm, 1)
+    w, x = filters(16, 16, groups=groups), images(1, size, size, 16)
+    how = {"padding": 1, "groups": groups, "algorithm": algorithm}
+    assert_same_bits(known(convkit.pack_filters(w, groups=groups), x, **how), convkit.conv2d(x, w, **how))
+
+
+def test_the_call_of_a_tiny_layer_is_direct():
+    x, w = images(1, 8, 8, 8), filters()
+    assert "direct" in str(convkit.explain("conv2d", x, w, padding=1))
 
 
 def test_new_values_of_the_image_and_the_bias_are_seen():

@@ -3,12 +3,12 @@
 #
 # A task is a few lines of one image and a panel of channels, small enough that a line of x is still in L1 when the next line
 # of the target reads it.
-from cython.parallel cimport prange
+from cython.parallel cimport prange, threadid
 from libc.string cimport memset
 
 from convkit._core.border cimport ceil_div, clip
-from convkit._core.cpu cimport (ck_depthwise, ck_depthwise_filters, ck_flush_subnormals, ck_kernels, ck_mode, ck_write_mode,
-                                  flushes, real, table)
+from convkit._core.cpu cimport (Watch, ck_depthwise, ck_depthwise_filters, ck_flush_subnormals, ck_kernels, ck_mode,
+                                ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
 
 cdef enum:
     NEAR = 24 << 10                             # bytes: what the lines of x that a target line reads may take of L1
@@ -135,13 +135,17 @@ def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] fil
     for i in range(4):
         work.source_stride[i] = source.strides[i] // <Py_ssize_t>sizeof(real)
         work.target_stride[i] = target.strides[i] // <Py_ssize_t>sizeof(real)
+    cdef Watch w = watch()
     if threads == 1:
         with nogil:
             for t in range(tasks):
-                task(&work, t)
+                if not stopped(&w, 0, t):
+                    task(&work, t)
     else:
         for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
-            task(&work, t)
+            if not stopped(&w, threadid(), t):
+                task(&work, t)
+    raise_if_stopped(&w)
 
 
 cdef void task(const Work *work, Py_ssize_t number) noexcept nogil:
@@ -219,13 +223,15 @@ def grad(Schedule schedule, const real[:, :, :, :, :] dy, const real[:, :, :, :,
     for i in range(4):
         work.source_stride[i] = x.strides[i] // <Py_ssize_t>sizeof(real)
         work.target_stride[i] = dy.strides[i] // <Py_ssize_t>sizeof(real)
+    cdef Watch w = watch()
     if threads == 1:
         with nogil:
             for t in range(tasks):
-                chunk(&work, t, chunks, <char *>&sums[0, 0])
+                chunk(&work, &w, 0, t, chunks, <char *>&sums[0, 0])
     else:
         for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
-            chunk(&work, t, chunks, <char *>&sums[0, 0])
+            chunk(&work, &w, threadid(), t, chunks, <char *>&sums[0, 0])
+    raise_if_stopped(&w)
     with nogil:
         for t in range(work.words):
             gather(&work, t, sums, dw)
@@ -242,23 +248,24 @@ cdef void gather(const Work *work, Py_ssize_t word, real[:, ::1] sums, real[:, :
             dw[c, t] = sums[0, first + t * vector + c - word * vector]
 
 
-cdef void chunk(const Work *work, Py_ssize_t number, Py_ssize_t chunks, char *sums) noexcept nogil:
+cdef void chunk(const Work *work, Watch *w, int thread, Py_ssize_t number, Py_ssize_t chunks, char *sums) noexcept nogil:
     """The sums of one chunk of lines, for a panel of channels."""
     cdef const Axis *ad = &work.axis[0]
     cdef const Axis *ah = &work.axis[1]
     cdef const Phase *ph = ah.phases
-    cdef Py_ssize_t panel = number % work.panels, part = number // work.panels, count, line, most
+    cdef Py_ssize_t panel = number % work.panels, part = number // work.panels, count, line, most, steps = 0
     cdef Py_ssize_t all_lines = work.images * ad.slots * ah.slots, last = all_lines * (part + 1) // chunks, h
     cdef Py_ssize_t words = min(work.words - panel * work.panel, work.panel), size = work.taps * work.k.vector * work.itemsize
     cdef ck_mode mode = ck_flush_subnormals(work.flush)
     sums += (part * work.words + panel * work.panel) * size
     memset(sums, 0, words * size)
     line, most = all_lines * part // chunks, max(<Py_ssize_t>1, PIXELS // work.axis[2].slots)
-    while line < last:
+    while line < last and not stopped(w, thread, steps):
         h = line % ah.slots
         count = min(min(ph.hi - h, last - line), most) if ph.lo <= h < ph.hi else 1
         add(work, panel, line // (ah.slots * ad.slots), line // ah.slots % ad.slots, h, count, sums)
         line += count
+        steps += 1
     ck_write_mode(mode)
 
 

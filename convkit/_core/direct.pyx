@@ -13,6 +13,8 @@ cdef enum:
     TAPS = 32                                   # taps in a table of pointers; more of them resume the sums
     LINE = 64                                   # bytes that one fetch brings
     RUN = 10                                    # numbers in a row of `runs`, named in plan/conv.py
+    OUTSIDE = 1                                 # no byte offset of a pixel: those are whole elements
+    KEPT = 1 << 15                              # most bytes of the tables of pointers that a schedule keeps
 
 cdef struct Source:
     const char *origin
@@ -36,6 +38,7 @@ cdef struct Work:                               # what all tasks of a pass share
     Target target
     const Py_ssize_t *taps
     const Py_ssize_t *runs
+    const Py_ssize_t *offsets                   # of `run_small`, or NULL
     const char *filters
     const char *bias
     bint relu, flush
@@ -103,6 +106,15 @@ cdef inline void point(const void **pointers, const Block *b, const Source *s, c
                 pointers[at + r] = s.zeros
 
 
+cdef inline void rebase(const void **pointers, const Py_ssize_t *offsets, const Source *s, int rows,
+                        Py_ssize_t count) noexcept nogil:
+    """The same table from offsets that were found before."""
+    cdef Py_ssize_t t, i
+    for t in range(count):
+        for i in range(t * BLOCK, t * BLOCK + rows):
+            pointers[i] = s.zeros if offsets[i] == OUTSIDE else s.origin + offsets[i]
+
+
 cdef inline void multiply(const ck_kernels *k, const Block *b, const void *const *pointers, Py_ssize_t taps, Py_ssize_t depth,
                           int vecs, const char *filters, Py_ssize_t column, const char *next, ck_finish *finish) noexcept nogil:
     """One panel over the rows of the block, in tiles of nearly equal height, each of which fetches a part of `next`."""
@@ -152,6 +164,7 @@ cdef class Schedule:
     cdef readonly Py_ssize_t packed             # elements of the packed filters
     cdef readonly Py_ssize_t scratch            # elements a thread needs: none
     cdef object kept                            # what `work` points to
+    cdef bytes offsets                          # of the pixels that each block of a small call reads, once there was one
 
     def __init__(self, const Py_ssize_t[:, ::1] taps, const Py_ssize_t[:, ::1] runs, const Py_ssize_t[::1] source_step,
                  const Py_ssize_t[::1] target_step, Py_ssize_t images, Py_ssize_t groups, Py_ssize_t depth, Py_ssize_t cols,
@@ -164,7 +177,7 @@ cdef class Schedule:
         work.vecs = (cols + work.k.vector - 1) // work.k.vector
         work.panels = (work.vecs + work.k.vecs - 1) // work.k.vecs
         work.batches = (work.panels + together - 1) // together
-        work.taps, work.runs, work.blocks = &taps[0, 0], &runs[0, 0], 0
+        work.taps, work.runs, work.offsets, work.blocks = &taps[0, 0], &runs[0, 0], NULL, 0
         for i in range(runs.shape[0]):
             work.blocks = max(work.blocks, (images * runs[i, 4] * runs[i, 5] * runs[i, 6] + block - 1) // block)
         for i in range(3):
@@ -222,10 +235,14 @@ cdef void task(const Work *work, Py_ssize_t number) noexcept nogil:
     b.rows = <int>min(work.block, pixels - first)
     s.origin += group * s.pixel
     locate(&b, &s, &work.target, run, first)
+    finish.next = NULL
     while tap < taps:
         count = min(<Py_ssize_t>TAPS, taps - tap)
         last = tap + count == taps
-        point(pointers, &b, &s, work.taps + 3 * (run[0] + tap), count)
+        if work.offsets != NULL:
+            rebase(pointers, work.offsets + (first // work.block * taps + tap) * BLOCK, &s, b.rows, count)
+        else:
+            point(pointers, &b, &s, work.taps + 3 * (run[0] + tap), count)
         finish.resume = tap > 0
         finish.relu = work.relu and last
         for p in range(batch * work.together, min(work.panels, (batch + 1) * work.together)):
@@ -243,8 +260,30 @@ cdef void task(const Work *work, Py_ssize_t number) noexcept nogil:
     ck_write_mode(mode)
 
 
+cdef bytes offsets_of(const Work *work):
+    """What the first group of each block reads, tap after tap; for one phase."""
+    cdef const Source *s = &work.source
+    cdef Py_ssize_t pixels = work.target.images * work.runs[4] * work.runs[5] * work.runs[6], block, t, i
+    cdef bytes result = bytes(work.blocks * work.runs[1] * BLOCK * sizeof(Py_ssize_t))
+    cdef Py_ssize_t *to = <Py_ssize_t *><char *>result
+    cdef const void *pointers[BLOCK]
+    cdef Block b
+    for block in range(work.blocks):
+        b.rows = <int>min(work.block, pixels - block * work.block)
+        locate(&b, s, &work.target, work.runs, block * work.block)
+        for t in range(work.runs[1]):
+            point(pointers, &b, s, work.taps + 3 * t, 1)
+            for i in range(b.rows):
+                to[i] = OUTSIDE if pointers[i] == <const void *>s.zeros else <const char *>pointers[i] - s.origin
+            to += BLOCK
+    return result
+
+
 def run_small(Schedule schedule, source, filters, bias, target, bint relu):
-    """`run` in one thread, on arrays that are known to fit: what a call costs counts more than its work."""
+    """`run` in one thread, for the forward pass on C-contiguous arrays that are known to fit.
+
+    What a call costs counts more than its work, so that the schedule keeps the tables of pointers, if they are small.
+    """
     cdef Work work = schedule.work
     cdef View x, y, f, b
     cdef Py_ssize_t i, t, tasks = schedule.phases * work.groups * work.batches * work.blocks
@@ -261,6 +300,9 @@ def run_small(Schedule schedule, source, filters, bias, target, bint relu):
         for i in range(3):
             work.source.size[i] = x.shape[i + 1]
             work.source.stride[i + 1], work.target.stride[i + 1] = x.stride[i + 1], y.stride[i + 1]
+        if schedule.offsets is None and work.blocks * work.runs[1] * BLOCK * <Py_ssize_t>sizeof(Py_ssize_t) <= KEPT:
+            schedule.offsets = offsets_of(&work)
+        work.offsets = <const Py_ssize_t *><const char *>schedule.offsets if schedule.offsets is not None else NULL
         with nogil:
             for t in range(tasks):
                 task(&work, t)

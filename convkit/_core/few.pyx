@@ -9,7 +9,8 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy, memmove, memset
 
 from convkit._core.border cimport ceil_div, clip
-from convkit._core.cpu cimport ck_finish, ck_flush_subnormals, ck_kernels, ck_mode, ck_write_mode, flushes, real, table
+from convkit._core.cpu cimport (Watch, ck_finish, ck_flush_subnormals, ck_kernels, ck_mode, ck_write_mode, flushes,
+                                raise_if_stopped, real, stopped, table, watch)
 
 cdef enum:
     TAPS = 64                                   # most lines that a target line is the sum of, as in plan/first.py
@@ -104,11 +105,13 @@ def run(Windows windows, const real[:, :, :, :, :] source, const real[::1] filte
     work.source, work.target = <const char *>&source[0, 0, 0, 0, 0], <char *>&target[0, 0, 0, 0, 0]
     for i in range(4):
         work.source_stride[i], work.target_stride[i] = source.strides[i], target.strides[i]
+    cdef Watch w = watch()
     for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
-        task(&work, t, <char *>&scratch[0] + room * threadid())
+        task(&work, &w, threadid(), t, <char *>&scratch[0] + room * threadid())
+    raise_if_stopped(&w)
 
 
-cdef void task(const Work *work, Py_ssize_t number, char *room) noexcept nogil:
+cdef void task(const Work *work, Watch *w, int thread, Py_ssize_t number, char *room) noexcept nogil:
     """A block of lines of the target, or pieces of them."""
     cdef const Window *aw = &work.axes[2]
     cdef Ring ring
@@ -135,6 +138,8 @@ cdef void task(const Work *work, Py_ssize_t number, char *room) noexcept nogil:
     for i in range((end - base) * aw.stride if work.bias != NULL else 0):
         memcpy(bias + i * work.cols * work.itemsize, work.bias, work.cols * work.itemsize)
     for h in range(block * work.lines, min((block + 1) * work.lines, work.axes[1].target)):
+        if stopped(w, thread, h):
+            break
         add(work, &ring, n, d, h, line, bias, clip(ring.first - base, 0, end - base), end - base)
         y = (work.target + n * work.target_stride[0] + d * work.target_stride[1] + h * work.target_stride[2]
              + first * work.target_stride[3])

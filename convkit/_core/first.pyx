@@ -7,8 +7,8 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy, memset
 
 from convkit._core.border cimport ceil_div, clip
-from convkit._core.cpu cimport (CK_MAX_ROWS, ck_finish, ck_flush_subnormals, ck_kernels, ck_mode, ck_write_mode, flushes,
-                                  real, table)
+from convkit._core.cpu cimport (CK_MAX_ROWS, Watch, ck_finish, ck_flush_subnormals, ck_kernels, ck_mode, ck_write_mode, flushes,
+                                raise_if_stopped, real, stopped, table, watch)
 
 cdef enum:
     TAPS = 64                                   # most rows of a filter, as in plan/first.py
@@ -122,8 +122,11 @@ def run(Lines lines, const real[:, :, :, :, :] source, const real[::1] filters, 
         work.source.stride[i], work.target_stride[i] = source.strides[i], target.strides[i]
     for i in range(3):
         work.source.size[i] = source.shape[i + 1]
+    cdef Watch w = watch()
     for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
-        task(&work, t, <char *>&scratch[0] + room * threadid())
+        if not stopped(&w, threadid(), t):
+            task(&work, t, <char *>&scratch[0] + room * threadid())
+    raise_if_stopped(&w)
 
 
 cdef void task(const Work *work, Py_ssize_t number, char *room) noexcept nogil:
@@ -234,14 +237,19 @@ def sum_filters(const Py_ssize_t[:, ::1] windows, const real[:, :, :, :, :] dy, 
     chunks = dy.shape[0] * work.axes[0].out * work.blocks * work.pieces
     zeros = bytes(((work.pixels - 1) * work.axes[2].stride + work.axes[2].kernel) * work.x.pixel)
     work.x.zeros = zeros
+    cdef Watch w = watch()
     for t in prange(count, nogil=True, schedule="static", num_threads=threads):
-        part(&work, chunks * t // count, chunks * (t + 1) // count, <char *>&partial[t, 0, 0], <char *>&scratch[0] + room * threadid())
+        part(&work, &w, threadid(), chunks * t // count, chunks * (t + 1) // count, <char *>&partial[t, 0, 0],
+             <char *>&scratch[0] + room * threadid())
+    raise_if_stopped(&w)
 
 
-cdef void part(const Sums *work, Py_ssize_t first, Py_ssize_t last, char *sums, char *room) noexcept nogil:
+cdef void part(const Sums *work, Watch *w, int thread, Py_ssize_t first, Py_ssize_t last, char *sums, char *room) noexcept nogil:
     cdef Py_ssize_t i
     cdef ck_mode mode = ck_flush_subnormals(work.flush)
     for i in range(first, last):
+        if stopped(w, thread, i):
+            break
         chunk(work, i, sums, room)
     ck_write_mode(mode)
 

@@ -4,10 +4,10 @@
 # plan/grouped.py.
 from libc.stdint cimport uintptr_t
 
-from cython.parallel cimport prange
+from cython.parallel cimport prange, threadid
 
-from convkit._core.cpu cimport (ck_finish, ck_flush_subnormals, ck_group, ck_kernels, ck_mode, ck_pixels, ck_run, ck_write_mode,
-                                  flushes, real, table)
+from convkit._core.cpu cimport (Watch, ck_finish, ck_flush_subnormals, ck_group, ck_kernels, ck_mode, ck_pixels, ck_run,
+                                ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
 
 cdef enum:
     LINES = 64                                  # most lines of the source that a row reads, as in plan/grouped.py
@@ -177,7 +177,7 @@ cdef void task(const Work *work, Py_ssize_t number) noexcept nogil:
     ck_write_mode(mode)
 
 
-cdef void add_sums(const Work *work, Py_ssize_t number, char *sums) noexcept nogil:
+cdef void add_sums(const Work *work, Watch *w, int thread, Py_ssize_t number, char *sums) noexcept nogil:
     """The gradient of the filters of one word, over a chunk of the columns; `target` is the gradient of the output."""
     cdef Column c
     cdef Py_ssize_t units = work.g.images * work.plane_count * work.row_parts * work.g.strips, chunk = number // work.g.words
@@ -185,6 +185,8 @@ cdef void add_sums(const Work *work, Py_ssize_t number, char *sums) noexcept nog
     cdef ck_group group
     cdef ck_mode mode = ck_flush_subnormals(work.flush)
     for unit in range(units * chunk // work.chunks, units * (chunk + 1) // work.chunks):
+        if stopped(w, thread, unit):
+            break
         locate(&c, work, unit, number % work.g.words)
         group = group_of(work, &c.word, work.w.phases)
         first = unit // work.g.strips % work.row_parts * work.g.row_chunk
@@ -252,8 +254,11 @@ def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] fil
     cdef Py_ssize_t t, tasks = schedule.tasks
     work.relu, work.filters = relu, <const char *>&filters[0]
     work.bias = <const char *>&bias[0] if bias is not None else NULL
+    cdef Watch w = watch()
     for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
-        task(&work, t)
+        if not stopped(&w, threadid(), t):
+            task(&work, t)
+    raise_if_stopped(&w)
 
 
 def grad(Schedule schedule, const real[:, :, :, :, :] source, const real[:, :, :, :, :] target, real[:, ::1] sums,
@@ -262,8 +267,10 @@ def grad(Schedule schedule, const real[:, :, :, :, :] source, const real[:, :, :
     cdef Work work = started[real](schedule, source, target)
     cdef Py_ssize_t t, words = work.g.words, tasks = words * work.chunks
     cdef Py_ssize_t size = schedule.packed // words
+    cdef Watch w = watch()
     for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
-        add_sums(&work, t, <char *>&sums[t // words, t % words * size])
+        add_sums(&work, &w, threadid(), t, <char *>&sums[t // words, t % words * size])
+    raise_if_stopped(&w)
     if work.chunks > 1:
         work.k.sum_rows(work.chunks - 1, schedule.packed, &sums[1, 0], schedule.packed, &sums[0, 0])
     for t in range(words):

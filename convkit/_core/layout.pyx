@@ -1,4 +1,5 @@
 # Channels-last copies of arrays whose channels are not neighbours in memory: one task per line of pixels.
+from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from cython.parallel cimport prange
 
 from convkit._core.cpu cimport ck_kernels, real, table
@@ -14,3 +15,12 @@ def channels_last(const real[:, :, :, :, :] x, real[:, :, :, :, ::1] y, int thre
     for t in prange(lines, nogil=True, schedule="static", num_threads=threads):
         h, d, n = t % height, t // height % x.shape[1], t // (height * x.shape[1])
         k.transpose(pixels, x.shape[4], &x[n, d, h, 0, 0], x.strides[3] // size, x.strides[4] // size, &y[n, d, h, 0, 0])
+
+
+def address(array):
+    """Where the first element lies."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(array, &view, PyBUF_STRIDES)
+    cdef size_t first = <size_t>view.buf
+    PyBuffer_Release(&view)
+    return first

@@ -10,27 +10,17 @@ from convkit.ops.filters import PackedFilters
 from convkit.plan.conv import SERIAL_FLOP
 
 
-def result(w, x, b, how: tuple, out):
-    """The result of the call, or None if it has to take the long way."""
-    return w.calls.again(x, b, how) if type(w) is PackedFilters and out is None else None
-
-
 def keep(w, x, b, how: tuple, conv, runs, packed: PackedFilters) -> None:
     """Remembers a call on channels-last arrays that has passed all checks: `how` are its arguments, op to threads."""
     if type(w) is not PackedFilters or type(x) is not np.ndarray or 0 in (*x.shape, *conv.out_shape):
         return
     op, activation, threads = how[0], how[6], how[8]
     shape, dtype, relu, serial = conv.out_shape, x.dtype, activation == "relu", conv.flop <= SERIAL_FLOP
-    small = runs.small(conv, packed, relu) if serial and hasattr(runs, "small") else None
-
-    def run_small(x, b):
-        y = np.empty(shape, dtype)
-        small(x, b, y)
-        return y
+    small = runs.small_call(conv, packed, relu) if serial and hasattr(runs, "small_call") else None
 
     def run(x, b):
         y = check.empty(shape, dtype, op)
         runs.forward(conv, x, packed, b, y, relu, 1 if serial else cpu.thread_count(threads, op)[0])
         return y
 
-    w.calls.keep(x, b, how, conv.outputs, run if small is None else run_small)
+    w.calls.keep(x, b, how, conv.outputs, small or run)

@@ -162,7 +162,7 @@ def empty(shape, dtype, op: str, zeros: bool = False) -> np.ndarray:
     if count < SMALL:
         return make(shape, dtype)
     buffer = make(count + spare, dtype)
-    start = -buffer.__array_interface__["data"][0] % ALIGNMENT // dtype.itemsize
+    start = -layout.address(buffer) % ALIGNMENT // dtype.itemsize
     return buffer[start : start + count].reshape(shape)
 
 

@@ -71,9 +71,10 @@ def _conv(
     op, rank, x, w, b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads, pad_mode, flip
 ):
     how = op, stride, padding, dilation, groups, layout, activation, algorithm, threads, pad_mode, flip
-    y = again.result(w, x, b, how, out)
-    if y is not None:
-        return y
+    if type(w) is PackedFilters and out is None:
+        y = w.calls.again(x, b, how)
+        if y is not None:
+            return y
     first = check.channels_first(layout, rank, op)
     check.choice(activation, ACTIVATIONS, op, "activation")
     check.choice(algorithm, ALGORITHMS, op, "algorithm")

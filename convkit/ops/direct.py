@@ -66,9 +66,16 @@ def grad_bias(dy, threads: int):
     return db
 
 
-def small(conv: plan.Conv, packed: PackedFilters, relu: bool):
-    """run(x, b, y): the forward pass of small contiguous arrays, as cheap as it can be called; the bits of `forward`."""
+def small_call(conv: plan.Conv, packed: PackedFilters, relu: bool):
+    """run(x, b): the forward pass of small contiguous arrays, as cheap as it can be called; the bits of `forward`."""
     walk = conv.output_pass
     schedule = walk.schedule(packed.w.itemsize)
-    held, run = panels(walk, packed, schedule.packed, 1), direct.run_small
-    return lambda x, b, y: run(schedule, x, held, b, y, relu)
+    held, run, empty = panels(walk, packed, schedule.packed, 1), direct.run_small, np.empty
+    shape, dtype = conv.out_shape, packed.dtype
+
+    def call(x, b):
+        y = empty(shape, dtype)
+        run(schedule, x, held, b, y, relu)
+        return y
+
+    return call

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convkit._core import layout
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -30,7 +32,7 @@ def borrow(op: str, dtype: np.dtype, *sizes: int) -> Iterator[list[np.ndarray]]:
     global _kept
     starts, total = [], 0
     for size in sizes:
-        starts.append(total)
+        starts.append(total // dtype.itemsize)
         total += -(-size * dtype.itemsize // LINE) * LINE
     mine = total <= MOST and _lock.acquire(blocking=False)
     try:
@@ -42,11 +44,9 @@ def borrow(op: str, dtype: np.dtype, *sizes: int) -> Iterator[list[np.ndarray]]:
                 raise MemoryError(f"{op}: no room for {total} bytes of scratch") from None
             if mine:
                 _kept = buffer
-        first = -buffer.__array_interface__["data"][0] % HUGE
-        yield [
-            buffer[first + start : first + start + size * dtype.itemsize].view(dtype)
-            for start, size in zip(starts, sizes, strict=True)
-        ]
+        first = -layout.address(buffer) % HUGE
+        whole = buffer[first : first + total].view(dtype)
+        yield [whole[start : start + size] for start, size in zip(starts, sizes, strict=True)]
     finally:
         if mine:
             _lock.release()

@@ -27,7 +27,7 @@ class Winograd:
         if odd is None:
             direct.forward(conv, x, packed, b, y, relu, threads)
             return
-        for n in np.flatnonzero(odd):
+        for n in odd.nonzero()[0]:
             direct.forward(conv.one_image, x[n : n + 1], packed, b, y[n : n + 1], relu, threads)
 
     def grad_input(self, conv, dy, packed, dx, threads: int) -> None:
@@ -35,7 +35,7 @@ class Winograd:
         if odd is None:
             direct.grad_input(conv, dy, packed, dx, threads)
             return
-        for n in np.flatnonzero(odd):
+        for n in odd.nonzero()[0]:
             direct.grad_input(conv.one_image, dy[n : n + 1], packed, dx[n : n + 1], threads)
 
     def grad_filters(self, conv, dy, x, dw, threads: int) -> None:

@@ -12,4 +12,7 @@ def refusal(conv, which: str) -> str | None:
 
 
 def pays(conv, which: str, itemsize: int) -> bool:
-    return first.windows_pay(conv, conv.outputs, conv.channels) if which == "forward" else first.lines_pay(conv.input_pass)
+    if which == "forward":
+        enough = conv.outputs <= first.CHANNELS // 2 or conv.one_image.flop >= first.LEAST
+        return enough and first.windows_pay(conv, conv.outputs, conv.channels)
+    return first.lines_pay(conv.input_pass)

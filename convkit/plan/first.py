@@ -9,7 +9,8 @@ from __future__ import annotations
 TAPS = 64                                               # lines that a target line reads, as in both .pyx files
 SCRATCH = 1 << 21                                       # most elements of scratch a thread
 CHANNELS = 8                                            # most for which either pays
-ROW = 64                                                # longest row of a filter with more than 4 channels that pays
+ROW = 64                                                # longest row of a filter with more than 4 channels that pays,
+LEAST = 1 << 18                                         # and least flop of an image: under it the call costs most
 
 
 def refusal(conv, which: str) -> str | None:
@@ -17,7 +18,9 @@ def refusal(conv, which: str) -> str | None:
 
 
 def pays(conv, which: str, itemsize: int) -> bool:
-    return windows_pay(conv, conv.channels, conv.outputs) if which == "input" else lines_pay(conv.output_pass)
+    if which == "input":
+        return windows_pay(conv, conv.channels, conv.outputs)
+    return lines_pay(conv.output_pass, LEAST if which == "forward" else 0)
 
 
 def lines_refusal(conv, walk) -> str | None:
@@ -39,10 +42,11 @@ def lines_refusal(conv, walk) -> str | None:
     return None
 
 
-def lines_pay(walk) -> bool:
+def lines_pay(walk, least: int = LEAST) -> bool:
     """Whether the source has few channels (benchmark rows `first_layer`)."""
     longest = max(len(phase.taps) for phase in walk.walks[2])
-    return longest > 1 and (walk.depth <= CHANNELS // 2 or (walk.depth <= CHANNELS and walk.depth * longest <= ROW))
+    more = walk.depth <= CHANNELS and walk.depth * longest <= ROW and walk.conv.one_image.flop >= least
+    return longest > 1 and (walk.depth <= CHANNELS // 2 or more)
 
 
 def windows_refusal(conv, which: str) -> str | None:
