@@ -1,4 +1,5 @@
-"""The libraries under measurement. Each runs in a process of its own, in its best layout, with its filters packed once.
+"""Libraries under measurement; engines.py has more. Each runs in a process of its own, in its best layout, with its filters
+packed once.
 
 A library is a class with `conv(case, what, dtype)` and `pool(case, what, dtype)`. Both return `run`, which computes one pass
 and is what gets timed, and `to_numpy`, which brings its result into channels-first NumPy order for the check.
@@ -7,7 +8,6 @@ and is what gets timed, and `to_numpy`, which brings its result into channels-fi
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from math import prod, sqrt
 
 import numpy as np
@@ -181,12 +181,3 @@ def channels_last(a: np.ndarray) -> np.ndarray:
 
 def channels_first(a: np.ndarray) -> np.ndarray:
     return np.moveaxis(a, -1, 1)
-
-
-LIBRARIES = {
-    "convkit": Convkit,
-    "torch": Torch,
-    "torch_cl": partial(Torch, last=True),
-    "ort": OnnxRuntime,
-}
-INSTALL = {"convkit": Convkit.install, "torch": Torch.install, "torch_cl": Torch.install, "ort": OnnxRuntime.install}
