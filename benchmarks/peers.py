@@ -33,7 +33,7 @@ def arrays(case: Case, dtype: str) -> dict[str, np.ndarray]:
 
 
 class Convkit:
-    """This package, channels last, with `pack_filters` for the forward pass and its outputs reused."""
+    """This package, channels last, with `pack_filters` for the forward pass of convolutions."""
 
     install = "pip install ."
 
@@ -51,8 +51,7 @@ class Convkit:
         op = f"conv{len(case.spatial)}d"
         if what == "fwd":
             conv, packed = getattr(self.ck, op), self.ck.pack_filters(w, groups=case.groups)
-            y = conv(x, packed, b, **how)
-            return lambda: conv(x, packed, b, out=y, **how), channels_first
+            return lambda: conv(x, packed, b, **how), channels_first
         grad, needs = getattr(self.ck, op + "_grad"), what[1]
         return lambda: grad(dy, x, w, needs=(needs,), **how)["xw".index(needs)], channels_first
 
