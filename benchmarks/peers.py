@@ -1,4 +1,5 @@
-"""The libraries under measurement. Each runs in a process of its own, in its best layout, with its filters packed once.
+"""Libraries under measurement; engines.py has more. Each runs in a process of its own, in its best layout, with its filters
+packed once.
 
 A library is a class with `conv(case, what, dtype)` and `pool(case, what, dtype)`. Both return `run`, which computes one pass
 and is what gets timed, and `to_numpy`, which brings its result into channels-first NumPy order for the check.
@@ -7,7 +8,6 @@ and is what gets timed, and `to_numpy`, which brings its result into channels-fi
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from math import prod, sqrt
 
 import numpy as np
@@ -33,7 +33,7 @@ def arrays(case: Case, dtype: str) -> dict[str, np.ndarray]:
 
 
 class Convkit:
-    """This package, channels last, with `pack_filters` for the forward pass and its outputs reused."""
+    """This package, channels last, with `pack_filters` for the forward pass of convolutions."""
 
     install = "pip install ."
 
@@ -51,8 +51,7 @@ class Convkit:
         op = f"conv{len(case.spatial)}d"
         if what == "fwd":
             conv, packed = getattr(self.ck, op), self.ck.pack_filters(w, groups=case.groups)
-            y = conv(x, packed, b, **how)
-            return lambda: conv(x, packed, b, out=y, **how), channels_first
+            return lambda: conv(x, packed, b, **how), channels_first
         grad, needs = getattr(self.ck, op + "_grad"), what[1]
         return lambda: grad(dy, x, w, needs=(needs,), **how)["xw".index(needs)], channels_first
 
@@ -181,12 +180,3 @@ def channels_last(a: np.ndarray) -> np.ndarray:
 
 def channels_first(a: np.ndarray) -> np.ndarray:
     return np.moveaxis(a, -1, 1)
-
-
-LIBRARIES = {
-    "convkit": Convkit,
-    "torch": Torch,
-    "torch_cl": partial(Torch, last=True),
-    "ort": OnnxRuntime,
-}
-INSTALL = {"convkit": Convkit.install, "torch": Torch.install, "torch_cl": Torch.install, "ort": OnnxRuntime.install}

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from . import definition, machine, report, shapes, startup
-from .peers import INSTALL
+from .libraries import INSTALL
 from .processes import Worker, settle
 
 SUITES = ("conv", "pool", "startup")

@@ -30,12 +30,12 @@ class Session:
     """The library, and the pass that was prepared last."""
 
     def __init__(self, library: str, threads: int, algorithm: str) -> None:
-        from . import peers
+        from .libraries import LIBRARIES
 
         self.threads, self.run, self.library = threads, None, None
         if library != "definition":
             options = {"algorithm": algorithm} if library == "convkit" else {}
-            self.library = peers.LIBRARIES[library](threads, **options)
+            self.library = LIBRARIES[library](threads, **options)
 
     def hello(self) -> dict:
         facts = {"versions": dict(self.library.versions) if self.library else {}}

@@ -55,7 +55,8 @@ def transformed(conv: plan.Conv, which: str, w: np.ndarray) -> PackedFilters:
     if which == "input":
         w = np.flip(w.swapaxes(1, -1), tuple(axis + 1 for axis in axes))
     with np.errstate(all="ignore"):
-        spectrum = np.fft.rfftn(w.astype(np.float64), sizes, tuple(axis + 1 for axis in axes)).conj()   # conj: a correlation
+        numbers = flushed(w.astype(np.float64), w.dtype)
+        spectrum = np.fft.rfftn(numbers, sizes, tuple(axis + 1 for axis in axes)).conj()    # conj: a correlation
     each, depth = w.shape[1], w.shape[-1]
     spectrum = spectrum.reshape(groups, each, -1, depth).transpose(2, 0, 1, 3)      # frequency, group, output, input
     pairs = np.empty((*spectrum.shape[:3], 2, depth, 2))
@@ -77,7 +78,7 @@ def run(conv: plan.Conv, which: str, x, spectra: PackedFilters, margins, b, y, r
         for block, place in zip(blocks, some, strict=True):
             copy(x, [p - m for p, m in zip(place, margins, strict=True)], block)
         with np.errstate(all="ignore"):
-            numbers = np.fft.rfftn(blocks, axes=axes)
+            numbers = np.fft.rfftn(flushed(blocks, x.dtype), axes=axes)
             numbers = np.ascontiguousarray(numbers).view(np.float64).reshape(1, len(some), -1)
             sums = check.empty((1, len(some), spectra.shape[0]), np.float64, "fft")
             one = plan.conv(numbers.shape, spectra.shape, (1,), ((0, 0),), (1,), spectra.groups)
@@ -88,9 +89,16 @@ def run(conv: plan.Conv, which: str, x, spectra: PackedFilters, margins, b, y, r
                 results += b
             if relu:
                 np.maximum(results, 0, out=results)
+            flushed(results, y.dtype)
             for result, place in zip(results, some, strict=True):
                 part = y[tuple(slice(p, p + step) for p, step in zip(place, steps, strict=True))]
                 part[...] = result[tuple(map(slice, part.shape[:-1]))]
+
+
+def flushed(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Those that are subnormal in `dtype` become zero, in place: as in the other algorithms, though float64 holds them."""
+    numbers[np.abs(numbers) < np.finfo(dtype).tiny] = 0
+    return numbers
 
 
 def copy(x: np.ndarray, place: list[int], block: np.ndarray) -> None:

@@ -237,10 +237,7 @@ def conv(x_shape, w_shape, stride, padding, dilation, groups: int) -> Conv:
     """The convolution of channels-last shapes; the rest as from `geometry.sizes` and `geometry.padding_of`."""
     rank = len(x_shape) - 2
     (batch, *spatial, channels), (outputs, *kernel, depth) = x_shape, w_shape
-    if groups < 1:
-        raise ValueError(f"groups must be >= 1, got {groups}")
-    if 0 in kernel:
-        raise ValueError(f"w has an empty kernel {tuple(kernel)}")
+    geometry.check_filters(kernel, groups)
     if channels % groups or outputs % groups:
         raise ValueError(f"groups must divide both channels, got groups={groups} for {channels} in and {outputs} out")
     if depth * groups != channels:

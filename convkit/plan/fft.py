@@ -14,12 +14,17 @@ from __future__ import annotations
 from functools import lru_cache
 from math import isqrt, log2, prod
 
+from convkit.plan import first
+
 MOST = {1: 1 << 14, 2: 256}                             # length of a transform along one axis: its lines stay in the cache
 SPECTRA = 1 << 26                                       # most bytes of the transformed filters
 SCRATCH = 1 << 22                                       # bytes of the spectra of the blocks that are transformed at a time
-# On a Sapphire Rapids core, in nanoseconds: a transform and its copies, by pixel and channel; a block; packing, by pixel and
-# filter. And flop in one of them: of the products, and of direct sums in float32 where they fill their vectors.
-TRANSFORM, BLOCK, PACKING, PRODUCTS, SUMS = 15.0, 10000.0, 30.0, 20.0, 80.0
+# On a Sapphire Rapids core (benchmark rows `large`), in nanoseconds: a transform and its copies, by pixel and channel, twice
+# that where a block leaves the cache; a block; packing, by pixel and filter. And flop in a nanosecond: of the products, of
+# plain sums in float32 where they fill their vectors, and of sums into few channels, by rank (`few.py`).
+TRANSFORM, BLOCK, PACKING, PRODUCTS, SUMS, WINDOWS = 15.0, 10000.0, 30.0, 20.0, 105.0, {1: 11.0, 2: 24.0}
+CACHE = 1 << 20                                         # bytes of a block's spectra
+MARGIN = 1.3                                            # of the estimates
 
 
 def refusal(conv, which: str) -> str | None:
@@ -36,17 +41,25 @@ def refusal(conv, which: str) -> str | None:
 
 
 def pays(conv, which: str, itemsize: int) -> bool:
-    """Whether it takes less than half of the time of direct sums, for one image and with filters that are not packed yet."""
+    """Against plain sums, for one image and with filters that are not packed yet."""
     pairs = conv.channels * conv.outputs // conv.groups
     if not pairs * prod(outputs(conv, which)):
         return False
-    pixels = prod(lengths(conv, which))
+    pixels, channels = prod(lengths(conv, which)), conv.channels + conv.outputs
     blocks = prod(-(-out // step) for out, step in zip(outputs(conv, which), steps(conv, which), strict=True))
-    transforms = pixels * (TRANSFORM * (conv.channels + conv.outputs) + 4 * pairs / PRODUCTS) + BLOCK
-    each, vector = (conv.outputs if which == "forward" else conv.channels), 64 // itemsize
-    full = each / (vector * -(-each // vector)) if conv.groups == 1 else 1
-    sums = 2 * prod(a.kernel for a in conv.axes) * pairs * prod(outputs(conv, which)) / (SUMS * full * 4 / itemsize)
-    return 2 * (blocks * transforms + PACKING * pairs * pixels) < sums
+    each = TRANSFORM * channels * (2 if 8 * pixels * channels > CACHE else 1)
+    transforms = pixels * (each + 4 * pairs / PRODUCTS) + BLOCK
+    flop = 2 * prod(a.kernel for a in conv.axes) * pairs * prod(outputs(conv, which))
+    return MARGIN * (blocks * transforms + PACKING * pairs * pixels) < flop / rate(conv, which, itemsize)
+
+
+def rate(conv, which: str, itemsize: int) -> float:
+    """Flop in a nanosecond of the fastest plain sums."""
+    depth, cols = (conv.channels, conv.outputs) if which == "forward" else (conv.outputs, conv.channels)
+    vector = 64 // itemsize
+    full = cols / (vector * -(-cols // vector)) if conv.groups == 1 else 1
+    few = first.windows_refusal(conv, which) is None and first.windows_pay(conv, cols, depth)
+    return max(SUMS * full, WINDOWS[conv.rank] if few else 0) * 4 / itemsize
 
 
 def outputs(conv, which: str) -> list[int]:

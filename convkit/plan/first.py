@@ -43,7 +43,7 @@ def lines_refusal(conv, walk) -> str | None:
 
 
 def lines_pay(walk, least: int = LEAST) -> bool:
-    """Whether the source has few channels (benchmark rows `first_layer`)."""
+    """Whether the source has few channels (benchmark rows `first`)."""
     longest = max(len(phase.taps) for phase in walk.walks[2])
     more = walk.depth <= CHANNELS and walk.depth * longest <= ROW and walk.conv.one_image.flop >= least
     return longest > 1 and (walk.depth <= CHANNELS // 2 or more)

@@ -123,6 +123,13 @@ def axis(name, size, kernel, stride, dilation, pads, ceil_mode: bool) -> Axis:
     return Axis(size, kernel, min(stride, max(padded, 1)) if out <= 1 else stride, dilation if kernel > 1 else 1, lo, hi, out)
 
 
+def check_filters(kernel, groups: int) -> None:
+    if groups < 1:
+        raise ValueError(f"groups must be >= 1, got {groups}")
+    if 0 in kernel:
+        raise ValueError(f"w has an empty kernel {tuple(kernel)}")
+
+
 def check_bytes(shape, itemsize: int, op: str, what: str = "output") -> None:
     """Refuses a result that no address space can hold; a smaller one is left to the allocator."""
     total = prod(shape) * itemsize

@@ -19,10 +19,7 @@ def conv_transpose(x_shape, w_shape, stride, padding, output_padding, dilation, 
     """The convolution of which this is the transpose; arguments as from `geometry.sizes` and `geometry.padding_of`."""
     rank = len(x_shape) - 2
     (batch, *spatial, channels), (inputs, *kernel, depth) = x_shape, w_shape
-    if groups < 1:
-        raise ValueError(f"groups must be >= 1, got {groups}")
-    if 0 in kernel:
-        raise ValueError(f"w has an empty kernel {tuple(kernel)}")
+    geometry.check_filters(kernel, groups)
     if inputs != channels:
         raise ValueError(f"w has {inputs} input channels, x has {channels}")
     if channels % groups:

@@ -167,7 +167,7 @@ def refusal(conv, which: str) -> str | None:
 
 
 # What a pass takes, in cycles: products a cycle and SIMD lane, of the direct algorithm and of this one's; a point of one
-# transformed word of channels; bytes of filters from the third-level cache (benchmark rows `conv3x3`).
+# transformed word of channels; bytes of filters from the third-level cache (benchmark rows `3x3`).
 DIRECT, PRODUCTS, TRANSFORM, BYTES = 1.5, 1.6, 12, 2.7
 
 
