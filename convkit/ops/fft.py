@@ -54,8 +54,10 @@ def transformed(conv: plan.Conv, which: str, w: np.ndarray) -> PackedFilters:
     w = w.reshape(groups, conv.outputs // groups, *w.shape[1:])
     if which == "input":
         w = np.flip(w.swapaxes(1, -1), tuple(axis + 1 for axis in axes))
+    dtype, w = w.dtype, w.astype(np.float64)
+    flush(w, dtype)
     with np.errstate(all="ignore"):
-        spectrum = np.fft.rfftn(w.astype(np.float64), sizes, tuple(axis + 1 for axis in axes)).conj()   # conj: a correlation
+        spectrum = np.fft.rfftn(w, sizes, tuple(axis + 1 for axis in axes)).conj()   # conj: a correlation
     each, depth = w.shape[1], w.shape[-1]
     spectrum = spectrum.reshape(groups, each, -1, depth).transpose(2, 0, 1, 3)      # frequency, group, output, input
     pairs = np.empty((*spectrum.shape[:3], 2, depth, 2))
@@ -88,6 +90,7 @@ def run(conv: plan.Conv, which: str, x, spectra: PackedFilters, margins, b, y, r
                 results += b
             if relu:
                 np.maximum(results, 0, out=results)
+            flush(results, y.dtype)
             for result, place in zip(results, some, strict=True):
                 part = y[tuple(slice(p, p + step) for p, step in zip(place, steps, strict=True))]
                 part[...] = result[tuple(map(slice, part.shape[:-1]))]
@@ -99,3 +102,9 @@ def copy(x: np.ndarray, place: list[int], block: np.ndarray) -> None:
     target = tuple(slice(s.start - p, s.start - p + max(s.stop - s.start, 0)) for s, p in zip(source, place, strict=True))
     if all(s.stop > s.start for s in source):
         block[target] = x[source]
+        flush(block, x.dtype)
+
+
+def flush(a: np.ndarray, dtype: np.dtype) -> None:
+    """What is subnormal in `dtype` counts as zero, as in every kernel, though float64 has room for it here."""
+    a[np.abs(a) < np.finfo(dtype).tiny] = 0
