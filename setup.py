@@ -8,6 +8,7 @@ CONVKIT_SANITIZE=1 address and undefined-behaviour sanitizers, whose library mus
 
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -51,6 +52,8 @@ MODULES = [
     "winograd",
     "winograd_filters",
 ]
+
+SHARED = "convkit._core.shared"
 
 # Compiler and linker flags of OpenMP, by platform.
 OPENMP = {"darwin": (["-Xpreprocessor", "-fopenmp"], ["-lomp"]), "win32": (["-openmp"], [])}
@@ -117,6 +120,14 @@ class build_modules(build_ext):
         return True
 
 
+def shared_module():
+    """What Cython's memoryviews need, once for all modules instead of in each of them."""
+    source = Path("build/cython/convkit/_core/shared.c")
+    source.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run([sys.executable, "-m", "cython", f"--generate-shared={source}"], check=True)
+    return Extension(SHARED, sources=[str(source)], extra_compile_args=["-O2", *HIDDEN, *CYTHON_WARNINGS])
+
+
 def module(name):
     # Only cpu.pyx holds the kernels: the other modules are handed its table.
     sources = [f"convkit/_core/{name}.pyx"] + (["csrc/cpu.c"] if name == "cpu" else [])
@@ -132,9 +143,10 @@ def module(name):
 
 setup(
     libraries=[kernel_library(isa, bits) for isa in ISAS for bits in (32, 64)],
-    ext_modules=cythonize(
+    ext_modules=[shared_module(), *cythonize(
         [module(name) for name in MODULES],
         build_dir="build/cython",
+        shared_utility_qualified_name=SHARED,
         compiler_directives={
             "language_level": 3,
             "boundscheck": switch("CONVKIT_DEBUG", "0"),
@@ -143,6 +155,6 @@ setup(
             "initializedcheck": False,
             "freethreading_compatible": True,
         },
-    ),
+    )],
     cmdclass={"build_clib": build_kernels, "build_ext": build_modules},
 )

@@ -17,10 +17,10 @@ GRAD = {np.dtype(np.float32): winograd_filters.grad["float"], np.dtype(np.float6
 
 
 class Winograd:
-    """The passes, with filters at the points of F(4x4), or of F(2x2) where `small`."""
+    """The passes, with filters at the points of F(4x4), or of F(2x2) where `exact`."""
 
-    def __init__(self, name: str, small: bool):
-        self.name, self.small = name, small
+    def __init__(self, name: str, exact: bool):
+        self.name, self.exact = name, exact
 
     def forward(self, conv, x, packed, b, y, relu: bool, threads: int) -> None:
         odd = self._run(conv, "forward", x, packed, b, y, relu, threads)
@@ -39,7 +39,7 @@ class Winograd:
             direct.grad_input(conv.one_image, dy[n : n + 1], packed, dx[n : n + 1], threads)
 
     def grad_filters(self, conv, dy, x, dw, threads: int) -> None:
-        walk = plan.plan(conv, "filters", self.small)
+        walk = plan.plan(conv, "filters", self.exact)
         x, dy = check.readable(x, threads), check.readable(dy, threads)
         lines, columns, rows = block = walk.chunk(x.itemsize)
         size = winograd_filters.scratch_size(walk.points, lines * columns, walk.depth, walk.cols, rows, x.itemsize, threads)
@@ -57,7 +57,7 @@ class Winograd:
         """Which images came out not finite; None where the filters are not."""
         if not packed.finite:
             return None
-        walk = plan.plan(conv, which, self.small)
+        walk = plan.plan(conv, which, self.exact)
         layout, taps = walk.layout(source.itemsize), walk.kernel[1:]
         key, slot = (cpu.isa(), conv.groups), (self.name, which)
         panels = packed.held(slot, key)

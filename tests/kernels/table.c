@@ -1,7 +1,11 @@
 /* Every kernel of one table against its definition in plain C: compiled with -DCK_DOUBLE=0 and with -DCK_DOUBLE=1. */
 #include "check.h"
+#include "depthwise.h"
+#include "first.h"
+#include "grouped.h"
 #include "pool.h"
 #include "tiles.h"
+#include "wino.h"
 
 #include <signal.h>
 
@@ -12,6 +16,12 @@ static const struct {
     { "tile_rows", check_tile_rows },   { "tile_lines", check_tile_lines }, { "pack_panel", check_pack_panel },
     { "transpose", check_transpose },   { "sum_rows", check_sum_rows },     { "max_taps", check_max_taps },
     { "sum_taps", check_sum_taps },     { "multiply_add", check_multiply_add },
+    { "line_tiles", check_line_tiles }, { "line_sums", check_line_sums },
+    { "sum_windows", check_sum_windows }, { "sum_lines", check_sum_lines },
+    { "wino_input", check_wino_input }, { "wino_taps", check_wino_taps },
+    { "wino_output", check_wino_output }, { "wino_filter", check_wino_filter },
+    { "depthwise_strip", check_depthwise_strip }, { "depthwise_filters", check_depthwise_filters },
+    { "group_rows", check_group_rows }, { "group_sums", check_group_sums },
 };
 
 static void touched(int signal)

@@ -1,0 +1,222 @@
+/* Winograd's transforms against matrices made of their points, one axis after the other. */
+#include "check.h"
+
+/* Of one axis: n pixels -> n points -> outputs, taps -> the same points. Infinity is the last point. */
+typedef struct {
+    int pixels, places, place[6];
+    double x[6];
+    double input[6][6];                            /* [point][pixel] */
+    double divided[6];                             /* what the taps at a point are divided by */
+} axis;
+
+static axis axis_of(int form)
+{
+    static const double small[] = { 0, 1, -1 }, large[] = { 0, 0.625, -0.625, 1.5, -1.5 };
+    axis s = { .pixels = form == CK_SMALL ? 4 : form, .places = form <= CK_SMALL ? (form == CK_SMALL ? 4 : 1) : 6 };
+    const double *all = form == CK_SMALL ? small : large;
+    const int finite = s.pixels - 1, total = s.places - 1;
+    for (int p = 0; p < finite; p++) {
+        double scale = 1;
+        s.divided[p] = 1;
+        for (int q = 0; q < total; q++)            /* points that a short form leaves out are still in the filters */
+            if (q != p) {
+                s.divided[p] *= all[p] - all[q];
+                scale *= q >= finite ? all[p] - all[q] : 1;
+            }
+        if (form == CK_SMALL && p == 0)
+            s.divided[p] = 1, scale = -1;
+        s.x[p] = all[p];
+        s.place[p] = p;
+        s.input[p][0] = scale;
+        for (int q = 0, degree = 0; q < finite; q++)
+            if (q != p) {                          /* times (z - point) */
+                degree++;
+                for (int k = degree; k >= 0; k--)
+                    s.input[p][k] = (k ? s.input[p][k - 1] : 0) - all[q] * s.input[p][k];
+            }
+    }
+    s.place[finite] = total;
+    s.divided[finite] = 1;
+    s.input[finite][0] = 1;
+    for (int q = 0; q < finite; q++)
+        for (int k = q + 1; k >= 0; k--)
+            s.input[finite][k] = (k ? s.input[finite][k - 1] : 0) - all[q] * s.input[finite][k];
+    return s;
+}
+
+/* The value at a point of the k-th of `count` coefficients; to the outputs it is the same the other way round. */
+static double power_of(const axis *s, int point, int k, int count)
+{
+    if (point == s->pixels - 1)
+        return k == count - 1;
+    double power = 1;
+    while (k--)
+        power *= s->x[point];
+    return power;
+}
+
+static const int forms[] = { CK_PLAIN, CK_SMALL, CK_FOUR, CK_FIVE, CK_SIX };
+enum { FORMS = 5, TRANSFORMS = 40 };               /* roundings of two axes, at most */
+
+static ptrdiff_t whole_words(ptrdiff_t channels)
+{
+    return (channels + now.k->vector - 1) / now.k->vector * now.k->vector;
+}
+
+/* Points of pixels (or, `as_taps`, of taps) against their definition, and nothing else written. */
+static void wino_points_once(int as_taps, int form_h, int form_w, ptrdiff_t channels)
+{
+    const axis h = axis_of(form_h), w = axis_of(form_w), *s[] = { &h, &w };
+    ck_patch patch = { .form = { form_h, form_w } };
+    const int simple = draw() % 3 == 0, exact = now.integers;
+    for (int i = 0; i < 2; i++) {
+        const int filter = s[i]->pixels > 4 && draw() % 2 ? 5 : 3;      /* the other factor of the products */
+        const int most = s[i]->pixels == 1 ? 1 : as_taps ? s[i]->pixels - filter + 1 : s[i]->pixels;
+        patch.taps[i] = most;
+        patch.lo[i] = as_taps || simple ? 0 : (int)(draw() % (unsigned)(most + 1));
+        patch.hi[i] = simple ? most : patch.lo[i] + (int)(draw() % (unsigned)(most - patch.lo[i] + 1));
+        patch.hi[i] += as_taps && !patch.hi[i];
+    }
+    patch.col = channels + ONE_OF(0, 3);
+    patch.row = 6 * patch.col + ONE_OF(0, 1);
+    const int rows = patch.hi[0] - patch.lo[0], cols = patch.hi[1] - patch.lo[1], some = rows && cols;
+    const real *x = input(some ? (rows - 1) * patch.row + (cols - 1) * patch.col + channels : 0);
+    patch.origin = (const void *)((uintptr_t)x - (uintptr_t)(patch.lo[0] * patch.row + patch.lo[1] * patch.col) * sizeof(real));
+    const ptrdiff_t width = whole_words(channels), step = width + ONE_OF(0, 5), count = (h.places * w.places - 1) * step + width;
+    real *points = numbers(count);
+    double *before = copy_of(points, count);
+    (as_taps ? now.k->wino_taps : now.k->wino_input)(&patch, channels, points, step);
+    now.integers = exact && form_h <= CK_SMALL && form_w <= CK_SMALL;
+    for (int p = 0; p < h.pixels; p++)
+        for (int q = 0; q < w.pixels; q++)
+            for (ptrdiff_t c = 0; c < width; c++) {
+                double sum = 0, size = 0;
+                for (int i = patch.lo[0]; i < patch.hi[0] && c < channels; i++)
+                    for (int j = patch.lo[1]; j < patch.hi[1]; j++) {
+                        const double by = as_taps ? power_of(&h, p, i, patch.taps[0]) / h.divided[p] *
+                                                        power_of(&w, q, j, patch.taps[1]) / w.divided[q]
+                                                  : h.input[p][i] * w.input[q][j];
+                        const double term = by * (double)x[(i - patch.lo[0]) * patch.row + (j - patch.lo[1]) * patch.col + c];
+                        sum += term;
+                        size += fabs(term);
+                    }
+                const ptrdiff_t at = (h.place[p] * w.places + w.place[q]) * step + c;
+                expect("points", at, points[at], sum, size, TRANSFORMS);
+                before[at] = (double)points[at];
+            }
+    for (ptrdiff_t i = 0; i < count; i++)
+        if ((double)points[i] != before[i])
+            fail("place %ld of step %ld was written", (long)i, (long)step);
+    now.integers = exact;
+    free(before);
+    release();
+}
+
+static void each_form(void (*once)(int, int, ptrdiff_t))
+{
+    for (int i = 0; i < FORMS; i++)
+        for (int j = 0; j < FORMS; j++)
+            if ((forms[i] == CK_SMALL) == (forms[j] == CK_SMALL) || forms[i] == CK_PLAIN || forms[j] == CK_PLAIN)
+                for (ptrdiff_t c = 1; c <= 2 * now.k->vector + 1; c += now.k->vector > 8 && c > 2 ? 3 : 1)
+                    once(forms[i], forms[j], c);
+}
+
+static void wino_input_once(int form_h, int form_w, ptrdiff_t channels) { wino_points_once(0, form_h, form_w, channels); }
+static void wino_taps_once(int form_h, int form_w, ptrdiff_t channels) { wino_points_once(1, form_h, form_w, channels); }
+static void check_wino_input(void) { each_form(wino_input_once); }
+static void check_wino_taps(void) { each_form(wino_taps_once); }
+
+static void wino_output_once(int form_h, int form_w, ptrdiff_t channels)
+{
+    const axis h = axis_of(form_h), w = axis_of(form_w), *s[] = { &h, &w };
+    ck_fold fold = { .form = { form_h, form_w }, .relu = (int)draw() % 2 };
+    const int exact = now.integers, spoilt = draw() % 4 == 0;
+    for (int i = 0; i < 2; i++) {
+        const int filter = s[i]->pixels > 4 && draw() % 2 ? 5 : 3, whole = s[i]->pixels > 5 || s[i]->x[1] == 1;
+        if (s[i]->pixels > 1 && whole && draw() % 2)         /* the taps of a gradient of the filters */
+            fold.keep[i] = fold.count[i] = filter;
+        else {
+            fold.count[i] = s[i]->pixels == 1 ? 1 : s[i]->pixels - filter + 1;
+            fold.keep[i] = draw() % 2 ? fold.count[i] : 1 + (int)(draw() % (unsigned)fold.count[i]);
+        }
+    }
+    fold.col = channels + ONE_OF(0, 3);
+    fold.row = 5 * fold.col + ONE_OF(0, 1);
+    fold.bias = draw() % 2 ? input(channels) : NULL;
+    const real *bias = fold.bias;
+    const ptrdiff_t width = whole_words(channels), step = width + ONE_OF(0, 5), all = (h.places * w.places - 1) * step + width;
+    real *points = numbers(all);
+    const ptrdiff_t odd_channel = draw() % (unsigned)channels;
+    if (spoilt)                                    /* the first point is in the first output */
+        points[odd_channel] = draw() % 2 ? (real)INFINITY : (real)NAN;
+    seal();
+    const ptrdiff_t count = (fold.keep[0] - 1) * fold.row + (fold.keep[1] - 1) * fold.col + channels;
+    real *y = numbers(count);
+    double *before = copy_of(y, count);
+    int odd = 0;
+    now.k->wino_output(&fold, points, step, channels, y, &odd);
+    if (odd != spoilt)
+        fail("odd is %d", odd);
+    now.integers = exact && form_h <= CK_SMALL && form_w <= CK_SMALL;
+    for (int i = 0; i < fold.keep[0]; i++)
+        for (int j = 0; j < fold.keep[1]; j++)
+            for (ptrdiff_t c = 0; c < channels; c++) {
+                double sum = bias ? (double)bias[c] : 0, size = fabs(sum);
+                for (int p = 0; p < h.pixels; p++)
+                    for (int q = 0; q < w.pixels; q++) {
+                        const double term = power_of(&h, p, i, fold.count[0]) * power_of(&w, q, j, fold.count[1]) *
+                                            (double)points[(h.place[p] * w.places + w.place[q]) * step + c];
+                        sum += term;
+                        size += fabs(term);
+                    }
+                const ptrdiff_t at = i * fold.row + j * fold.col + c;
+                if (!spoilt || c != odd_channel)
+                    expect("y", at, y[at], fold.relu && sum < 0 ? 0 : sum, size, TRANSFORMS);
+                before[at] = NAN;
+            }
+    for (ptrdiff_t i = 0; i < count; i++)
+        if (!isnan(before[i]) && (double)y[i] != before[i])
+            fail("place %ld was written", (long)i);
+    now.integers = exact;
+    free(before);
+    release();
+}
+
+static void check_wino_output(void) { each_form(wino_output_once); }
+
+static void wino_filter_once(const int *form, const int *taps, ptrdiff_t elements)
+{
+    const axis h = axis_of(form[0]), w = axis_of(form[1]);
+    const ptrdiff_t tap_step = elements + ONE_OF(0, 3), step = elements + ONE_OF(0, 5);
+    const real *from = input((taps[0] * taps[1] - 1) * tap_step + elements);
+    real *u = numbers((h.places * w.places - 1) * step + elements);
+    const int exact = now.integers;
+    now.k->wino_filter(form, taps, from, tap_step, elements, u, step);
+    now.integers = 0;                              /* divided by what is no power of 2 */
+    for (int p = 0; p < h.pixels; p++)
+        for (int q = 0; q < w.pixels; q++)
+            for (ptrdiff_t e = 0; e < elements; e++) {
+                double sum = 0, size = 0;
+                for (int t = 0; t < taps[0] * taps[1]; t++) {
+                    const double by = power_of(&h, p, t / taps[1], taps[0]) / h.divided[p] *
+                                      power_of(&w, q, t % taps[1], taps[1]) / w.divided[q];
+                    sum += by * (double)from[t * tap_step + e];
+                    size += fabs(by * (double)from[t * tap_step + e]);
+                }
+                /* in double, then rounded once */
+                const ptrdiff_t at = (p * w.places + q) * step + e;
+                expect("u", at, u[at], sum, CK_DOUBLE ? size : fabs(sum) + size * FLT_EPSILON / 8, CK_DOUBLE ? TRANSFORMS : 0);
+            }
+    now.integers = exact;
+    release();
+}
+
+static void check_wino_filter(void)
+{
+    static const int of[][4] = { { CK_SIX, CK_SIX, 3, 3 },   { CK_SIX, CK_SIX, 5, 5 },     { CK_SIX, CK_SIX, 3, 5 },
+                                 { CK_PLAIN, CK_SIX, 1, 3 }, { CK_SIX, CK_PLAIN, 5, 1 },   { CK_SMALL, CK_SMALL, 3, 3 },
+                                 { CK_SMALL, CK_PLAIN, 3, 1 } };
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++)
+        for (int words = 1; words < 5; words++)
+            wino_filter_once(of[i], of[i] + 2, words * (ptrdiff_t)now.k->vector);
+}
