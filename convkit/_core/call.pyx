@@ -1,8 +1,8 @@
 # Calls that were made before: a convolution with packed filters finds its checked plan again by its arguments.
 #
-# A call is remembered with arguments that cannot change (ints, bools, strings, None and tuples of them) and for arrays that are as
-# plain as can be: exact, native, aligned and C-contiguous. Whatever is not just like that takes the ordinary way, where all
-# errors are raised.
+# A call is remembered with arguments that cannot change (ints, bools, strings, None and tuples of them) and for arrays that
+# are as plain as can be: exact, native, aligned and C-contiguous. Whatever is not just like that takes the ordinary way,
+# where all errors are raised.
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 import numpy as np
 

@@ -1,5 +1,6 @@
-# Depthwise convolution: lines of target pixels, cut where taps enter and leave the padding, so that a run of pixels reads the
-# same taps. Nothing is copied. The tables are made in plan/depthwise.py; rank, stride, dilation and direction are not known here.
+# Depthwise convolution: lines of target pixels, cut where taps enter and leave the padding, so that a run of pixels reads
+# the same taps. Nothing is copied. The tables are made in plan/depthwise.py; rank, stride, dilation and direction are not known
+# here.
 #
 # A task is a few lines of one image and a panel of channels, small enough that a line of x is still in L1 when the next line
 # of the target reads it.

@@ -198,8 +198,8 @@ cdef void multiply(const Work *work, Ring *ring, Py_ssize_t slot, Py_ssize_t kd,
         products(work, line, first, stop, kd, ring.products + before * pixel)
         for kh in range(kernel):
             work.k.sum_windows(stop - first, row, ring.products + before * pixel + kh * row * work.itemsize, work.width,
-                               ring.sums + ((slot * kernel + kh) * work.line + (first - ring.first) * work.step) * work.itemsize,
-                               work.step)
+                               ring.sums + ((slot * kernel + kh) * work.line + (first - ring.first) * work.step)
+                               * work.itemsize, work.step)
         memmove(ring.products, ring.products + (stop - first) * pixel, before * pixel)
         first = stop
 

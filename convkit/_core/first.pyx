@@ -244,7 +244,8 @@ def sum_filters(const Py_ssize_t[:, ::1] windows, const real[:, :, :, :, :] dy, 
     raise_if_stopped(&w)
 
 
-cdef void part(const Sums *work, Watch *w, int thread, Py_ssize_t first, Py_ssize_t last, char *sums, char *room) noexcept nogil:
+cdef void part(const Sums *work, Watch *w, int thread, Py_ssize_t first, Py_ssize_t last, char *sums,
+               char *room) noexcept nogil:
     cdef Py_ssize_t i
     cdef ck_mode mode = ck_flush_subnormals(work.flush)
     for i in range(first, last):

@@ -16,7 +16,8 @@ cdef inline bint find(const Window *a, Py_ssize_t pixel, Py_ssize_t tap, Py_ssiz
     return place >= 0 and place % a.stride == 0 and output[0] < a.out
 
 
-def lower(const Py_ssize_t[:, ::1] windows, const real[:, :, :, :, :] x, real[:, :, :, ::1] cols, Py_ssize_t first, int threads):
+def lower(const Py_ssize_t[:, ::1] windows, const real[:, :, :, :, :] x, real[:, :, :, ::1] cols, Py_ssize_t first,
+          int threads):
     """cols (pixels, groups, taps, C / groups) = what the output pixels `first`, `first` + 1, ... read; zeros in the padding."""
     cdef const Window *ad = <const Window *>&windows[0, 0]
     cdef Py_ssize_t groups = cols.shape[1], depth = cols.shape[3], step = x.strides[3], i

@@ -51,7 +51,7 @@ cdef void transform(const Work *work, Py_ssize_t group, Py_ssize_t line, Py_ssiz
     cdef const Tile *th = &work.across[0][line % work.tiles[0]]
     cdef const Tile *tw
     cdef Py_ssize_t d = line // work.tiles[0] % work.target_depth, n = line // (work.tiles[0] * work.target_depth)
-    cdef Py_ssize_t s, i, at
+    cdef Py_ssize_t s, i, at, to
     cdef const char *origin
     patch.row = work.step[0] * work.source_stride[2] // work.itemsize
     patch.col = work.step[1] * work.source_stride[3] // work.itemsize
@@ -66,8 +66,8 @@ cdef void transform(const Work *work, Py_ssize_t group, Py_ssize_t line, Py_ssiz
             patch.hi[0], patch.hi[1] = <int>th.hi, <int>tw.hi
             if <size_t>at >= <size_t>work.source_depth:
                 patch.lo[0] = patch.hi[0] = 0   # a slice of padding
-            work.k.wino_input(&patch, work.depth, v + (s * work.points * work.v_step + (i - first) * work.v_row) * work.itemsize,
-                              work.v_step)
+            to = s * work.points * work.v_step + (i - first) * work.v_row
+            work.k.wino_input(&patch, work.depth, v + to * work.itemsize, work.v_step)
 
 
 cdef void gather(const Work *work, Py_ssize_t first_line, Py_ssize_t last_line, Py_ssize_t first, Py_ssize_t last, int kind,
@@ -183,7 +183,7 @@ cdef class Layout:
     def __init__(self, const Py_ssize_t[:, ::1] across_h, const Py_ssize_t[:, ::1] across_w, Py_ssize_t step_h,
                  Py_ssize_t step_w, places, slices, Py_ssize_t images, Py_ssize_t groups, Py_ssize_t depth, Py_ssize_t cols,
                  block, Py_ssize_t itemsize):
-        """places: of points (h, w); slices: (taps, dilation, first source, of source, of target) along d; block: tiles (h, w)."""
+        """places: of points (h, w); slices: (taps, dilation, first source, of source, of target) along d; block: tiles."""
         cdef Work *work = &self.work
         work.k = table(itemsize)
         work.across[0], work.across[1] = <const Tile *>&across_h[0, 0], <const Tile *>&across_w[0, 0]

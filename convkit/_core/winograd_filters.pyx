@@ -6,6 +6,7 @@
 from cython.parallel cimport prange, threadid
 from libc.string cimport memset
 
+from convkit._core.border cimport ceil_div
 from convkit._core.cpu cimport (Watch, ck_flush_subnormals, ck_fold, ck_kernels, ck_lines, ck_mode, ck_patch,
                                 ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
 from convkit._core.tiles cimport Tile, has, odd_lines
@@ -74,7 +75,7 @@ cdef void multiply(const Work *work, const Chunk *c, Py_ssize_t point, Py_ssize_
     cdef const void *x_lines[TILES]
     cdef const void *dy_lines[TILES]
     cdef ck_lines x, dy
-    cdef Py_ssize_t lines = 0, pixels = 0, line, i, tile, width = work.k.vecs * work.k.vector
+    cdef Py_ssize_t lines = 0, pixels = 0, line, tile, width = work.k.vecs * work.k.vector
     cdef Py_ssize_t start, cols, row, height, x_step = work.x_row - PAD
     cdef ck_mode mode = ck_flush_subnormals(work.flush)
     while c.first + pixels < c.last and has(work.across[1][c.first + pixels].form, point % work.places_w):
@@ -136,7 +137,8 @@ def grad(const Py_ssize_t[:, ::1] across_h, const Py_ssize_t[:, ::1] across_w, s
     """dw (O, KD, KH, KW, C / groups) = the gradient of the filters. Returns whether some of it is not finite.
 
     depths: (dilation, first source, of source, of target) along d; block: lines and columns of tiles in a chunk, and
-    outputs summed together (all, unless there is one chunk); `scratch` holds `scratch_size` elements; the rest as in plan/winograd.py.
+    outputs summed together (all, unless there is one chunk); `scratch` holds `scratch_size` elements; the rest as in
+    plan/winograd.py.
     """
     cdef Work work
     cdef Chunk chunk
@@ -196,7 +198,7 @@ def grad(const Py_ssize_t[:, ::1] across_h, const Py_ssize_t[:, ::1] across_w, s
                     for t in prange(work.outputs, schedule="static", num_threads=threads):
                         odd += fold(&work, forms, counts, work.sums + t * work.sum_row, target + t * dw.strides[0], row, col)
                 else:                           # one chunk: the sums of a few outputs at a time, which stay in a cache
-                    for t in prange((work.outputs + work.sum_rows - 1) // work.sum_rows, schedule="static", num_threads=threads):
+                    for t in prange(ceil_div(work.outputs, work.sum_rows), schedule="static", num_threads=threads):
                         if not stopped(&w, threadid(), t):
                             odd += some(&work, &chunk, forms, counts, t * work.sum_rows, work.sums + threadid() * each, target,
                                         dw.strides[0], row, col)
@@ -213,5 +215,5 @@ def scratch_size(Py_ssize_t points, Py_ssize_t tiles, Py_ssize_t depth, Py_ssize
     """Elements of `scratch`, for chunks of so many tiles."""
     cdef Py_ssize_t vector = table(itemsize).vector
     cdef Py_ssize_t x_row = row_size(depth, vector), dy_row = row_size(outputs, vector)
-    return points * (odd_lines(tiles * x_row, itemsize) + odd_lines(tiles * dy_row, itemsize) + (1 if sum_rows == outputs else threads) * sum_rows
-                     * (x_row - PAD))
+    cdef Py_ssize_t sums = (1 if sum_rows == outputs else threads) * sum_rows * (x_row - PAD)
+    return points * (odd_lines(tiles * x_row, itemsize) + odd_lines(tiles * dy_row, itemsize) + sums)
