@@ -53,7 +53,8 @@ MODULES = [
     "winograd_filters",
 ]
 
-SHARED = "convkit._core.shared"
+# Cython registers this module under its last name as well, like its own runtime: `_cython_...`.
+SHARED = "convkit._core._cython_convkit"
 
 # Compiler and linker flags of OpenMP, by platform.
 OPENMP = {"darwin": (["-Xpreprocessor", "-fopenmp"], ["-lomp"]), "win32": (["-openmp"], [])}
@@ -122,7 +123,7 @@ class build_modules(build_ext):
 
 def shared_module():
     """What Cython's memoryviews need, once for all modules instead of in each of them."""
-    source = Path("build/cython/convkit/_core/shared.c")
+    source = Path("build/cython", *SHARED.split(".")).with_suffix(".c")
     source.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run([sys.executable, "-m", "cython", f"--generate-shared={source}"], check=True)
     return Extension(SHARED, sources=[str(source)], extra_compile_args=["-O2", *HIDDEN, *CYTHON_WARNINGS])
