@@ -188,6 +188,28 @@ def output(out, shape, dtype, first: bool, inputs, op: str) -> np.ndarray | None
     return y if direct and not any(np.may_share_memory(y, x) for x in inputs if x is not None) else None
 
 
+def result(out, shape, dtype, first: bool, inputs, op: str) -> np.ndarray:
+    """Where to write a result of channels-last `shape`: `out` itself if it can be written at once, else a new array."""
+    y = None if out is None else output(out, shape, dtype, first, inputs, op)
+    return empty(shape, dtype, op) if y is None else y
+
+
+def returned(y: np.ndarray, out, first: bool) -> np.ndarray:
+    """What `result` gave, now filled, in the caller's order of axes; in `out` if there is one."""
+    y = np.moveaxis(y, -1, 1) if first else y
+    if out is None:
+        return y
+    if not np.may_share_memory(y, out):                 # `out` could not be written at once
+        out[...] = y
+    return out
+
+
+def gradient(dy: np.ndarray, shape, first: bool, op: str) -> None:
+    """Refuses a gradient, channels last, that has not the shape of the output."""
+    if dy.shape != shape:
+        raise ValueError(f"{op}: dy must have the shape of the output {named(shape, first)}, got {named(dy.shape, first)}")
+
+
 def overlaps_itself(x: np.ndarray) -> bool:
     """Whether two elements of `x` share memory: exact for arrays made by slicing and transposing."""
     reach = x.itemsize

@@ -90,20 +90,12 @@ def _conv(
     b = None if b is None else check.bias(b, conv.outputs, op)
     check.same_dtype(op, x=x, w=packed.w, b=b)
     threads = workers(threads, conv.flop, op)
-    if out is None:
-        y = check.empty(conv.out_shape, x.dtype, op)
-    else:
-        y = check.output(out, conv.out_shape, x.dtype, first, (x, packed.w, b), op)
-    target = check.empty(conv.out_shape, x.dtype, op) if y is None else y
+    y = check.result(out, conv.out_shape, x.dtype, first, (x, packed.w, b), op)
     runs = chosen(conv, "forward", pad_mode, algorithm, x.itemsize, op)
     if out is None and not first:
         again.keep(w, x, b, how, conv, runs, packed)
-    engine.forward(runs, conv, x, packed, b, target, activation == "relu", threads)
-    if out is None:
-        return np.moveaxis(target, -1, 1) if first else target
-    if y is None:
-        out[...] = np.moveaxis(target, -1, 1) if first else target
-    return out
+    engine.forward(runs, conv, x, packed, b, y, activation == "relu", threads)
+    return check.returned(y, out, first)
 
 
 def conv1d(

@@ -35,9 +35,7 @@ def _conv_grad(op, rank, dy, x, w, stride, padding, dilation, groups, layout, ne
     packed = packed_or_plain(w, rank, first, groups, op, flip)
     conv = planned(op, x.shape, packed.w.shape, stride, padding, dilation, groups)
     check.same_dtype(op, dy=dy, x=x, w=packed.w)
-    if dy.shape != conv.out_shape:
-        named = check.named(conv.out_shape, first), check.named(dy.shape, first)
-        raise ValueError(f"{op}: dy must have the shape of the output {named[0]}, got {named[1]}")
+    check.gradient(dy, conv.out_shape, first, op)
     threads = workers(threads, conv.flop, op)
     by = {which: chosen(conv, which, pad_mode, algorithm, x.itemsize, op) for which, name in GRADIENTS if name in needs}
     dx = engine.grad_input(by["input"], conv, dy, packed, threads, op) if "x" in needs else None

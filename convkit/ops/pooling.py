@@ -44,34 +44,18 @@ def _walk(op: int, pool: plan.Pool, source, target, threads: int, *, count: int 
     core.walk(op, count, pool.core, piece, panel, kind, check.readable(source), target, labels, flat, threads)
 
 
-def _result(out, shape, x, first: bool, op: str):
-    """What to write, channels last, and what to return in the end."""
-    y = None if out is None else check.output(out, shape, x.dtype, first, (x,), op)
-    return check.empty(shape, x.dtype, op) if y is None else y
-
-
-def _returned(y, out, first: bool):
-    """`y` in the caller's order of axes, in `out` if there is one."""
-    y = np.moveaxis(y, -1, 1) if first else y
-    if out is None:
-        return y
-    if not np.may_share_memory(y, out):                 # `out` could not be written at once
-        out[...] = y
-    return out
-
-
 def max_pool(op, rank, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices, layout, out, threads):
     first = check.channels_first(layout, rank, op)
     x = check.images(check.array(x, op, "x", COMPARED), rank, first, op)
     pool = _plan(op, x.shape, kernel_size, stride, padding, dilation, ceil_mode)
     with_indices = check.flag(return_indices, op, "return_indices")
     threads = _workers(threads, pool, op)
-    y = _result(out, pool.out_shape, x, first, op)
+    y = check.result(out, pool.out_shape, x.dtype, first, (x,), op)
     flat = check.empty(pool.out_shape, np.int64, op) if with_indices else None
     if y.size:
         _walk(core.MAX_FLAT if with_indices else core.MAX, pool, x, y, threads, flat=flat)
-    y = _returned(y, out, first)
-    return (y, _returned(flat, None, first)) if with_indices else y
+    y = check.returned(y, out, first)
+    return (y, check.returned(flat, None, first)) if with_indices else y
 
 
 def max_pool_grad(op, rank, dy, x, kernel_size, stride, padding, dilation, ceil_mode, layout, threads):
@@ -85,14 +69,14 @@ def max_pool_grad(op, rank, dy, x, kernel_size, stride, padding, dilation, ceil_
         labels = np.empty(pool.out_shape, np.uint8)
         if x.size:
             _walk(core.MAX, pool, x, None, threads, labels=labels)
-        return _returned(_spread(op, pool, dy, labels, threads), None, first)
+        return check.returned(_spread(op, pool, dy, labels, threads), None, first)
     dx = check.empty(pool.x_shape, x.dtype, op, zeros=True)
     if dx.size:
         y, flat = np.empty(pool.out_shape, x.dtype), np.empty(pool.out_shape, np.int64)
         _walk(core.MAX_FLAT, pool, x, y, threads, flat=flat)
         lines = (a.reshape(a.shape[0], -1, a.shape[-1]) for a in (np.ascontiguousarray(dy), flat, dx))
         core.scatter(*lines, plan.PANEL, threads)
-    return _returned(dx, None, first)
+    return check.returned(dx, None, first)
 
 
 def max_pool_in_training(op, rank, x, kernel_size, stride, padding, dilation, ceil_mode):
@@ -129,10 +113,10 @@ def avg_pool(op, rank, x, kernel_size, stride, padding, ceil_mode, count_include
     pool = _plan(op, x.shape, kernel_size, stride, padding, 1, ceil_mode)
     count = _count(op, count_include_pad)
     threads = _workers(threads, pool, op)
-    y = _result(out, pool.out_shape, x, first, op)
+    y = check.result(out, pool.out_shape, x.dtype, first, (x,), op)
     if y.size:
         _walk(core.SUM, pool, x, y, threads, count=count)
-    return _returned(y, out, first)
+    return check.returned(y, out, first)
 
 
 def avg_pool_grad(op, rank, dy, x_shape, kernel_size, stride, padding, ceil_mode, count_include_pad, layout, threads):
@@ -153,7 +137,7 @@ def avg_pool_grad(op, rank, dy, x_shape, kernel_size, stride, padding, ceil_mode
             _walk(core.SHARE, pool, dy, shares, threads, count=count)
             dy, count = shares, core.ONE
         _walk(core.COVER, pool, dy, dx, threads, count=count)
-    return _returned(dx, None, first)
+    return check.returned(dx, None, first)
 
 
 def _count(op: str, count_include_pad):

@@ -53,17 +53,9 @@ def _transpose(
     check.same_dtype(op, x=x, w=packed.w, b=b)
     runs = engine.module(conv, "input", algorithm, x.itemsize, op)
     threads = workers(threads, conv.flop, op)
-    if out is None:
-        y = check.empty(conv.x_shape, x.dtype, op)
-    else:
-        y = check.output(out, conv.x_shape, x.dtype, first, (x, packed.w, b), op)
-    target = check.empty(conv.x_shape, x.dtype, op) if y is None else y
-    engine.transposed(runs, conv, x, packed, b, target, activation == "relu", threads)
-    if out is None:
-        return np.moveaxis(target, -1, 1) if first else target
-    if y is None:
-        out[...] = np.moveaxis(target, -1, 1) if first else target
-    return out
+    y = check.result(out, conv.x_shape, x.dtype, first, (x, packed.w, b), op)
+    engine.transposed(runs, conv, x, packed, b, y, activation == "relu", threads)
+    return check.returned(y, out, first)
 
 
 def conv_transpose1d(

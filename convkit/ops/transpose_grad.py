@@ -33,9 +33,7 @@ def _grad(op, rank, dy, x, w, stride, padding, output_padding, dilation, groups,
     packed = packed_or_plain(w, rank, first, groups, op)
     conv = planned(op, x.shape, packed.w.shape, stride, padding, output_padding, dilation, groups)
     check.same_dtype(op, dy=dy, x=x, w=packed.w)
-    if dy.shape != conv.x_shape:
-        named = check.named(conv.x_shape, first), check.named(dy.shape, first)
-        raise ValueError(f"{op}: dy must have the shape of the output {named[0]}, got {named[1]}")
+    check.gradient(dy, conv.x_shape, first, op)
     threads = workers(threads, conv.flop, op)
     dx = dw = db = None
     if "x" in needs:
