@@ -48,7 +48,7 @@ class PackedFilters:
     @cached_property
     def flipped(self) -> PackedFilters:
         """The same filters, turned around along their spatial axes; a view with packed forms of its own."""
-        return PackedFilters(np.flip(self.w, tuple(range(1, self.rank + 1))), self.groups)
+        return PackedFilters(np.flip(self.w, tuple(range(1, self.rank + 1))), self.groups, self.keeps)
 
     @cached_property
     def finite(self) -> bool:

@@ -27,14 +27,14 @@ def run_windows(conv, which: str, source, packed, b, target, relu: bool, threads
 
     Padding is never multiplied here, and zero times infinity is not zero; for a gradient there is no padding.
     """
+    if which == "forward" and not packed.finite:
+        return False
     windows = conv.windows_over(which, source.itemsize)
 
     def pack() -> np.ndarray:
         return packed_taps(packed.w, which == "forward", windows.packed, threads)
 
     panels = packed.of(("few", which), cpu.isa(), pack)
-    if not panels.size:
-        return False
     source, target = check.lifted(check.readable(source, threads)), check.lifted(target)
     scratch = np.empty(threads * windows.scratch, source.dtype)
     WINDOWS[source.dtype](windows, source, panels, b, target, scratch, relu, threads)
@@ -42,11 +42,9 @@ def run_windows(conv, which: str, source, packed, b, target, relu: bool, threads
 
 
 def packed_taps(w: np.ndarray, forward: bool, size: int, threads: int) -> np.ndarray:
-    """All taps of a plane of the filters side by side; forward from last to first, and empty where some are not finite."""
+    """All taps of a plane of the filters side by side; forward from last to first."""
     w = check.lifted(w)
     if forward:
-        if not np.isfinite(w).all():
-            return np.empty(0, w.dtype)
         w = w[:, ::-1, ::-1, ::-1].transpose(4, 1, 2, 3, 0)
     w = np.ascontiguousarray(w)
     depth, planes = w.shape[:2]

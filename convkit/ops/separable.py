@@ -109,7 +109,7 @@ def separable_conv2d(
 def _filters(w, groups: int, first: bool, op: str, name: str) -> PackedFilters:
     """`w` as filters that are channels last whatever the layout of the caller."""
     if not isinstance(w, PackedFilters):
-        return PackedFilters(check.images(check.array(w, op, name), 2, first, op, name), groups)
+        return PackedFilters(check.images(check.array(w, op, name), 2, first, op, name), groups, keeps=False)
     if (w.rank, w.groups) != (2, groups):
         raise ValueError(f"{op}: {name} must be packed from 4-D filters for groups={groups}, got {w.rank + 2}-D ones for "
                          f"groups={w.groups}")  # fmt: skip
