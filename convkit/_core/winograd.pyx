@@ -6,7 +6,7 @@
 from cython.parallel cimport prange, threadid
 from convkit._core.cpu cimport (Watch, ck_finish, ck_flush_subnormals, ck_fold, ck_kernels, ck_mode, ck_patch,
                                 ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
-from convkit._core.tiles cimport Tile, has, odd_lines
+from convkit._core.tiles cimport Tile, has, odd_lines, pixels_of
 
 cdef enum:
     TILES = 128                                 # most tiles of a block, as in plan/winograd.py
@@ -62,10 +62,7 @@ cdef void transform(const Work *work, Py_ssize_t group, Py_ssize_t line, Py_ssiz
         for i in range(first, last):
             tw = &work.across[1][i]
             patch.origin = origin + tw.source * work.source_stride[3]
-            patch.form[0], patch.form[1], patch.lo[0], patch.lo[1] = <int>th.form, <int>tw.form, <int>th.lo, <int>tw.lo
-            patch.hi[0], patch.hi[1] = <int>th.hi, <int>tw.hi
-            if <size_t>at >= <size_t>work.source_depth:
-                patch.lo[0] = patch.hi[0] = 0   # a slice of padding
+            pixels_of(&patch, th, tw, <size_t>at < <size_t>work.source_depth)
             to = s * work.points * work.v_step + (i - first) * work.v_row
             work.k.wino_input(&patch, work.depth, v + to * work.itemsize, work.v_step)
 
@@ -178,7 +175,6 @@ cdef class Layout:
     cdef Work work
     cdef object kept                            # what `work` points to
     cdef readonly Py_ssize_t packed             # elements of the transformed filters
-    cdef readonly Py_ssize_t tiles              # in all
 
     def __init__(self, const Py_ssize_t[:, ::1] across_h, const Py_ssize_t[:, ::1] across_w, Py_ssize_t step_h,
                  Py_ssize_t step_w, places, slices, Py_ssize_t images, Py_ssize_t groups, Py_ssize_t depth, Py_ssize_t cols,
@@ -192,7 +188,6 @@ cdef class Layout:
         work.slices, work.slice_step, work.slice_first, work.source_depth, work.target_depth = slices
         work.images, work.groups, work.depth, work.cols, work.itemsize = images, groups, depth, cols, itemsize
         work.lines, work.columns = block
-        self.tiles = images * work.target_depth * work.tiles[0] * work.tiles[1]
         work.line_blocks = (images * work.target_depth * work.tiles[0] + work.lines - 1) // work.lines
         work.column_blocks = (work.tiles[1] + work.columns - 1) // work.columns
         work.vecs = (cols + work.k.vector - 1) // work.k.vector

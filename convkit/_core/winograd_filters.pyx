@@ -9,10 +9,10 @@ from libc.string cimport memset
 from convkit._core.border cimport ceil_div
 from convkit._core.cpu cimport (Watch, ck_flush_subnormals, ck_fold, ck_kernels, ck_lines, ck_mode, ck_patch,
                                 ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
-from convkit._core.tiles cimport Tile, has, odd_lines
+from convkit._core.tiles cimport Tile, has, odd_lines, pixels_of
 
 cdef enum:
-    TILES = 1024                                # most lines of tiles in a chunk, as in plan/winograd.py
+    LINES = 1024                                # most lines of tiles in a chunk, as in plan/winograd.py
     PAD = 16                                    # elements between rows, so that they do not meet in one set
 
 
@@ -57,10 +57,7 @@ cdef void transform(const Work *work, const Chunk *c, Py_ssize_t line) noexcept 
         tw = &work.across[1][i]
         tile = (line - c.first_line) * (c.last - c.first) + i - c.first
         x.origin, dy.origin = x_line + tw.source * work.x_stride[3], dy_line + tw.target * work.dy_stride[3]
-        x.form[0], x.form[1], x.lo[0], x.lo[1], x.hi[0] = <int>th.form, <int>tw.form, <int>th.lo, <int>tw.lo, <int>th.hi
-        x.hi[1] = <int>tw.hi
-        if <size_t>at >= <size_t>work.source_depth:
-            x.lo[0] = x.hi[0] = 0               # a slice of padding
+        pixels_of(&x, th, tw, <size_t>at < <size_t>work.source_depth)
         dy.form[0], dy.form[1], dy.taps[0], dy.taps[1] = <int>th.form, <int>tw.form, <int>th.count, <int>tw.count
         dy.lo[0] = dy.lo[1] = 0
         dy.hi[0], dy.hi[1] = <int>th.keep, <int>tw.keep
@@ -72,8 +69,8 @@ cdef void transform(const Work *work, const Chunk *c, Py_ssize_t line) noexcept 
 cdef void multiply(const Work *work, const Chunk *c, Py_ssize_t point, Py_ssize_t first_row, Py_ssize_t last_row, char *sums,
                    Py_ssize_t base) noexcept nogil:
     """Adds a chunk to some rows of the sums of a point; `sums` begin with row `base`."""
-    cdef const void *x_lines[TILES]
-    cdef const void *dy_lines[TILES]
+    cdef const void *x_lines[LINES]
+    cdef const void *dy_lines[LINES]
     cdef ck_lines x, dy
     cdef Py_ssize_t lines = 0, pixels = 0, line, tile, width = work.k.vecs * work.k.vector
     cdef Py_ssize_t start, cols, row, height, x_step = work.x_row - PAD

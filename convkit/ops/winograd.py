@@ -23,20 +23,13 @@ class Winograd:
         self.name, self.exact = name, exact
 
     def forward(self, conv, x, packed, b, y, relu: bool, threads: int) -> None:
-        odd = self._run(conv, "forward", x, packed, b, y, relu, threads)
-        if odd is None:
-            direct.forward(conv, x, packed, b, y, relu, threads)
-            return
-        for n in odd.nonzero()[0]:
-            direct.forward(conv.one_image, x[n : n + 1], packed, b, y[n : n + 1], relu, threads)
+        self._run("forward", direct.forward, conv, x, packed, b, y, relu, threads)
+
+    def transposed(self, conv, x, packed, b, y, relu: bool, threads: int) -> None:
+        self._run("input", direct.transposed, conv, x, packed, b, y, relu, threads)
 
     def grad_input(self, conv, dy, packed, dx, threads: int) -> None:
-        odd = self._run(conv, "input", dy, packed, None, dx, False, threads)
-        if odd is None:
-            direct.grad_input(conv, dy, packed, dx, threads)
-            return
-        for n in odd.nonzero()[0]:
-            direct.grad_input(conv.one_image, dy[n : n + 1], packed, dx[n : n + 1], threads)
+        self.transposed(conv, dy, packed, None, dx, False, threads)
 
     def grad_filters(self, conv, dy, x, dw, threads: int) -> None:
         walk = plan.plan(conv, "filters", self.exact)
@@ -53,10 +46,16 @@ class Winograd:
             dw[...] = 0
             direct.grad_filters(conv, dy, x, dw, threads)
 
-    def _run(self, conv, which: str, source, packed, b, target, relu: bool, threads: int) -> np.ndarray | None:
-        """Which images came out not finite; None where the filters are not."""
+    def _run(self, which: str, plainly, conv, x, packed, b, y, relu: bool, threads: int) -> None:
+        """A pass, and again by `plainly`, that of the direct algorithm, what is not finite."""
         if not packed.finite:
-            return None
+            plainly(conv, x, packed, b, y, relu, threads)
+            return
+        for n in self._tiles(conv, which, x, packed, b, y, relu, threads).nonzero()[0]:
+            plainly(conv.one_image, x[n : n + 1], packed, b, y[n : n + 1], relu, threads)
+
+    def _tiles(self, conv, which: str, source, packed, b, target, relu: bool, threads: int) -> np.ndarray:
+        """Which images came out not finite."""
         walk = plan.plan(conv, which, self.exact)
         layout, taps = walk.layout(source.itemsize), walk.kernel[1:]
         key, slot = (cpu.isa(), conv.groups), (self.name, which)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import cached_property, lru_cache
 from itertools import groupby, product
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,7 @@ class Conv:
         self.batch, self.channels, self.outputs, self.groups = batch, channels, outputs, groups
         self.axes, self.rank = axes, rank
         self.chosen: dict[tuple, str] = {}              # by plan/choose.py
+        self.tilings: dict[tuple, Any] = {}             # by plan/winograd.py
         self.schedules: dict[tuple[str, str, int], few.Windows] = {}
 
     @cached_property

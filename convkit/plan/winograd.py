@@ -19,6 +19,7 @@ PIXELS = {PLAIN: 1, SMALL: 4, FOUR: 4, FIVE: 5, SIX: 6}
 PLACES = {PLAIN: 1, SMALL: 4, FOUR: 6, FIVE: 6, SIX: 6}
 LONGEST = 1 << 20                                       # of an axis: its tiles are listed
 TILES = 128                                             # of a block, at most
+LINES = 1024                                            # of tiles in a chunk, at most
 SLICES = 8                                              # taps along depth, at most
 
 
@@ -68,10 +69,10 @@ def tiles(target: int, source: int, taps: int, dilation: int, offset: int, small
 
 
 class Plan:
-    """One pass of a convolution as tiles; which is "forward" or "input"."""
+    """One pass of a convolution as tiles: x -> y, or transposed dy -> dx."""
 
-    def __init__(self, conv, which: str, small: bool):
-        self.conv, self.small, self.transposed = conv, small, which == "input"
+    def __init__(self, conv, transposed: bool, small: bool):
+        self.conv, self.transposed, self.small = conv, transposed, small
         self.kernel = [a.kernel for a in conv.axes]
         self.dilation = [a.dilation for a in conv.axes]
         self.source, self.target = [a.size for a in conv.axes], [a.out for a in conv.axes]
@@ -128,7 +129,7 @@ class Plan:
         wanted = max(fit, 24) if line * self.cols <= CACHE else max(fit, FEWEST)
         pieces = -(-columns // wanted)
         columns = -(-columns // pieces)
-        per_chunk = min(-(-wanted // columns), lines, 1024)
+        per_chunk = min(-(-wanted // columns), lines, LINES)
         rows = self.cols if pieces > 1 or per_chunk < lines else min(self.cols, max(6, CACHE // line // 6 * 6))
         return per_chunk, columns, rows
 
@@ -146,10 +147,11 @@ FEWEST = 128                                            # tiles of a chunk whose
 
 
 def plan(conv, which: str, small: bool) -> Plan:
-    key = "winograd", which, small
-    if key not in conv.chosen:
-        conv.chosen[key] = Plan(conv, which, small)
-    return conv.chosen[key]
+    """The tiles of a pass; the gradient of the filters has those of the forward pass."""
+    key = which == "input", small
+    if key not in conv.tilings:
+        conv.tilings[key] = Plan(conv, *key)
+    return conv.tilings[key]
 
 
 def refusal(conv, which: str) -> str | None:
@@ -175,7 +177,7 @@ def pays(conv, which: str, itemsize: int) -> bool:
     """Against the direct algorithm, for one image."""
     if min(conv.channels, conv.outputs) < 8 * conv.groups:
         return False
-    walk = plan(conv, "forward" if which == "filters" else which, False)
+    walk = plan(conv, which, False)
     vector = cpu.tile(itemsize)[0]
     pairs, depth = walk.depth * walk.cols, walk.target[0]
     points = prod(points_along(walk.target[i], walk.kernel[i], walk.dilation[i], False) for i in (1, 2)) * depth
