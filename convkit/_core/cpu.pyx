@@ -116,7 +116,7 @@ precision = contextvars.ContextVar("convkit_accuracy", default="fast")
 class accuracy:
     """Context manager: how convolutions started inside may round, in this thread of Python and its tasks.
 
-    "fast", the default, allows algorithms whose error is about twice that of a plain sum of products (Winograd's) and takes
+    "fast", the default, allows algorithms whose error is a few times that of a plain sum of products (Winograd's) and takes
     subnormal numbers as zero. "strict" keeps to plain sums of products and keeps subnormal numbers.
 
     >>> import convkit
