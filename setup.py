@@ -52,6 +52,7 @@ MODULES = [
     "pool",
     "winograd",
     "winograd_filters",
+    "winograd_pack",
 ]
 
 # Cython registers this module under its last name as well, like its own runtime: `_cython_...`.

@@ -69,21 +69,22 @@ typedef struct {
 /* How Winograd's convolution treats an axis of a tile; see kernels/points.h. */
 enum { CK_PLAIN = 1, CK_SMALL = 2, CK_FOUR = 4, CK_FIVE = 5, CK_SIX = 6 };
 
-/* A tile of pixels, rows by columns; those outside of lo..hi count as zero and are not read. */
+/* A tile of pixels, rows by columns; those outside of lo..hi count as zero and are not read. The numbers are as wide as a
+ * register: a pair of ints would be read at once, which has to wait until both are written to the cache. */
 typedef struct {
     const void *origin;                            /* of pixel (0, 0), whether it is inside or not */
     ptrdiff_t row, col;                            /* from one pixel to the next */
-    int form[2], lo[2], hi[2];
-    int taps[2];                                   /* of wino_taps: the pixels are that many taps */
+    ptrdiff_t form[2], lo[2], hi[2];
+    ptrdiff_t taps[2];                                 /* of wino_taps, wino_filter: the pixels are that many taps */
 } ck_patch;
 
 /* What becomes of a tile of products. */
 typedef struct {
     const void *bias;                              /* one value per channel, or NULL */
     ptrdiff_t row, col;                            /* from one output to the next */
-    int form[2], count[2];                         /* outputs of the tile */
-    int keep[2];                                   /* those of them to store */
-    int relu;
+    ptrdiff_t form[2], count[2];                   /* outputs of the tile */
+    ptrdiff_t keep[2];                             /* those of them to store */
+    ptrdiff_t relu;
 } ck_fold;
 /* What neighbouring target pixels of a depthwise convolution read and what becomes of their sums. */
 typedef struct {
@@ -111,7 +112,7 @@ typedef struct {
     X(tile_rows, (int rows, int vecs, ptrdiff_t taps, ptrdiff_t depth, const void *const *a, ptrdiff_t a_step,              \
                   const void *b, void *const *c, const ck_finish *finish))                                                  \
     X(tile_lines, (int rows, ptrdiff_t cols, ptrdiff_t lines, ptrdiff_t pixels, const ck_lines *a, const ck_lines *b,       \
-                   void *c, ptrdiff_t c_step))                                                                              \
+                   void *c, ptrdiff_t c_step, int resume))                                                                  \
     X(line_tiles, (ptrdiff_t pixels, int vecs, ptrdiff_t taps, ptrdiff_t depth, const void *const *a, ptrdiff_t a_step,     \
                    const void *b, void *c, ptrdiff_t c_step, const ck_finish *finish))                                      \
     X(line_sums, (int rows, ptrdiff_t cols, ptrdiff_t lines, ptrdiff_t pixels, const void *const *a, ptrdiff_t rows_step,   \
@@ -126,10 +127,11 @@ typedef struct {
                  ptrdiff_t x_step, void *y, uint8_t *index, ptrdiff_t y_step))                                              \
     X(sum_taps, (ptrdiff_t pixels, ptrdiff_t phases, ptrdiff_t channels, const ck_taps *taps, double count, const void *x,  \
                  const uint8_t *index, ptrdiff_t x_step, void *y, ptrdiff_t y_step))                                        \
-    X(wino_input, (const ck_patch *patch, ptrdiff_t channels, void *points, ptrdiff_t step))                                \
-    X(wino_taps, (const ck_patch *patch, ptrdiff_t channels, void *points, ptrdiff_t step))                                 \
-    X(wino_output, (const ck_fold *fold, const void *points, ptrdiff_t step, ptrdiff_t channels, void *outputs, int *odd))  \
-    X(wino_filter, (const int *form, const int *taps, const void *w, ptrdiff_t tap_step, ptrdiff_t elements, void *u,       \
+    X(wino_input, (const ck_patch *patch, ptrdiff_t channels, void *const *points, ptrdiff_t step))                         \
+    X(wino_taps, (const ck_patch *patch, ptrdiff_t channels, void *const *points, ptrdiff_t step))                          \
+    X(wino_output, (const ck_fold *fold, const void *const *points, ptrdiff_t step, ptrdiff_t channels, void *outputs,      \
+                    int *odd))                                                                                              \
+    X(wino_filter, (const ck_patch *patch, ptrdiff_t depth, ptrdiff_t depth_step, ptrdiff_t cols, int vecs, void *points,   \
                     ptrdiff_t step))                                                                                        \
     X(depthwise_strip, (ptrdiff_t pixels, ptrdiff_t channels, const ck_depthwise *g, ptrdiff_t x, ptrdiff_t w, void *y))    \
     X(depthwise_filters, (ptrdiff_t lines, ptrdiff_t pixels, ptrdiff_t channels, const ck_depthwise_filters *g,             \

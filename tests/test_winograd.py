@@ -212,19 +212,22 @@ BUSY = [
 CHUNKS = [                                               # and how many chunks the gradient of the filters takes
     Conv((2, 70, 66, 16), 24, (3, 3), padding=1, name="many chunks of lines"),
     Conv((1, 2, 1500, 16), 24, (3, 3), padding=1, name="many chunks of columns"),
-    Conv((1, 8, 9, 130), 128, (3, 3), padding=1, name="one chunk, some outputs at a time"),
-    Conv((2, 7, 8, 16), 24, (3, 3), padding=1, name="one chunk, all outputs"),
+    Conv((1, 8, 9, 130), 128, (3, 3), padding=1, name="one chunk"),
 ]
 each_busy = pytest.mark.parametrize("case", BUSY, ids=lambda c: c.name)
 
 
-def chunks(case: Conv, small: bool) -> tuple[int, int, int]:
-    """Of lines and columns of tiles; and outputs whose sums are made together."""
+def walk_of(case: Conv, which: str, small: bool) -> plan.Plan:
     how = [reference.per_axis(value, case.rank) for value in (1, case.dilation)]
     conv = plan_conv.conv(case.x, case.w, how[0], tuple(axis[3] for axis in case.axes), how[1], case.groups)
-    walk = plan.plan(conv, "filters", small)
-    lines, columns, rows = walk.chunk(4)
-    return -(-len(walk.across[0]) * walk.target[0] * case.x[0] // lines), -(-len(walk.across[1]) // columns), rows
+    return plan.plan(conv, which, small)
+
+
+def chunks(case: Conv, small: bool) -> tuple[int, int]:
+    """Of lines and columns of tiles."""
+    walk = walk_of(case, "filters", small)
+    lines, columns = walk.chunk(4)
+    return -(-len(walk.across[0]) * walk.target[0] * case.x[0] // lines), -(-len(walk.across[1]) // columns)
 
 
 def by_taps(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -247,12 +250,30 @@ def test_the_gradient_of_the_filters_sums_many_chunks(case, isa):
 
 def test_those_maps_do_have_many_chunks(isa):
     for small in (False, True):
-        lines, columns, one, few = (chunks(case, small) for case in CHUNKS)
+        lines, columns, one = (chunks(case, small) for case in CHUNKS)
         assert lines[0] > 2
         assert columns[1] > 2
-        assert one[:2] == few[:2] == (1, 1)
-        assert one[2] < CHUNKS[2].o
-        assert few[2] == CHUNKS[3].o
+        assert one == (1, 1)
+
+
+THROUGH = [                                              # few tiles and many filters
+    Conv((1, 7, 9, 100), 130, (3, 3), padding=1, name="2-D"),
+    Conv((2, 5, 6, 270), 140, (3, 3), padding=2, dilation=2, groups=2, name="dilation, groups"),
+    Conv((1, 3, 4, 5, 72), 100, (3, 3, 3), padding=1, name="3-D"),
+]
+
+
+@pytest.mark.parametrize("case", THROUGH, ids=lambda c: c.name)
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_plain_filters_take_another_way_to_the_same_bits(case, threads, isa):
+    """Filters that are used once are brought to the points while they are multiplied."""
+    dy, x, w, b = (numbers(shape, "float32", 2) for shape in (case.y, case.x, case.w, (case.o,)))
+    packed, how = convkit.pack_filters(w, groups=case.groups), case.how | {"algorithm": "winograd", "threads": threads}
+    assert walk_of(case, "forward", False).through(4)
+    assert walk_of(case, "input", False).through(4)
+    assert np.array_equal(op("conv", case)(x, w, b, **how), op("conv", case)(x, packed, b, **how))
+    got, want = (op("conv", case, "_grad")(dy, x, each, needs=("x",), **how)[0] for each in (w, packed))
+    assert np.array_equal(got, want)
 
 
 @each_busy

@@ -16,18 +16,18 @@ cdef extern from "convkit.h" nogil:
     ctypedef struct ck_patch:
         const void *origin
         Py_ssize_t row, col
-        int form[2]
-        int lo[2]
-        int hi[2]
-        int taps[2]
+        Py_ssize_t form[2]
+        Py_ssize_t lo[2]
+        Py_ssize_t hi[2]
+        Py_ssize_t taps[2]
 
     ctypedef struct ck_fold:
         const void *bias
         Py_ssize_t row, col
-        int form[2]
-        int count[2]
-        int keep[2]
-        int relu
+        Py_ssize_t form[2]
+        Py_ssize_t count[2]
+        Py_ssize_t keep[2]
+        Py_ssize_t relu
 
     ctypedef struct ck_lines:
         const void *const *lines
@@ -81,7 +81,7 @@ cdef extern from "convkit.h" nogil:
         void (*tile_rows)(int rows, int vecs, Py_ssize_t taps, Py_ssize_t depth, const void *const *a, Py_ssize_t a_step,
                           const void *b, void *const *c, const ck_finish *finish) noexcept nogil
         void (*tile_lines)(int rows, Py_ssize_t cols, Py_ssize_t lines, Py_ssize_t pixels, const ck_lines *a,
-                           const ck_lines *b, void *c, Py_ssize_t c_step) noexcept nogil
+                           const ck_lines *b, void *c, Py_ssize_t c_step, int resume) noexcept nogil
         void (*line_tiles)(Py_ssize_t pixels, int vecs, Py_ssize_t taps, Py_ssize_t depth, const void *const *a,
                            Py_ssize_t a_step, const void *b, void *c, Py_ssize_t c_step,
                            const ck_finish *finish) noexcept nogil
@@ -102,12 +102,12 @@ cdef extern from "convkit.h" nogil:
         void (*sum_taps)(Py_ssize_t pixels, Py_ssize_t phases, Py_ssize_t channels, const ck_taps *taps, double count,
                          const void *x, const unsigned char *index, Py_ssize_t x_step, void *y,
                          Py_ssize_t y_step) noexcept nogil
-        void (*wino_input)(const ck_patch *patch, Py_ssize_t channels, void *points, Py_ssize_t step) noexcept nogil
-        void (*wino_taps)(const ck_patch *patch, Py_ssize_t channels, void *points, Py_ssize_t step) noexcept nogil
-        void (*wino_output)(const ck_fold *fold, const void *points, Py_ssize_t step, Py_ssize_t channels, void *outputs,
+        void (*wino_input)(const ck_patch *patch, Py_ssize_t channels, void *const *points, Py_ssize_t step) noexcept nogil
+        void (*wino_taps)(const ck_patch *patch, Py_ssize_t channels, void *const *points, Py_ssize_t step) noexcept nogil
+        void (*wino_output)(const ck_fold *fold, const void *const *points, Py_ssize_t step, Py_ssize_t channels, void *outputs,
                             int *odd) noexcept nogil
-        void (*wino_filter)(const int *form, const int *taps, const void *w, Py_ssize_t tap_step, Py_ssize_t elements, void *u,
-                            Py_ssize_t step) noexcept nogil
+        void (*wino_filter)(const ck_patch *patch, Py_ssize_t depth, Py_ssize_t depth_step, Py_ssize_t cols, int vecs,
+                            void *points, Py_ssize_t step) noexcept nogil
         void (*depthwise_strip)(Py_ssize_t pixels, Py_ssize_t channels, const ck_depthwise *g, Py_ssize_t x, Py_ssize_t w,
                                 void *y) noexcept nogil
         void (*depthwise_filters)(Py_ssize_t lines, Py_ssize_t pixels, Py_ssize_t channels, const ck_depthwise_filters *g,

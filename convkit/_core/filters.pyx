@@ -109,7 +109,7 @@ cdef inline void unit(const Work *work, Runs *runs, const Place *u, bint new) no
             if new:
                 pack(runs, work, x.first, cols)
             x.first, x.step, x.lines = 0, cols, runs.packed
-        work.k.tile_lines(<int>rows, cols, runs.lines, runs.pixels, &dy, &x, dw, line)
+        work.k.tile_lines(<int>rows, cols, runs.lines, runs.pixels, &dy, &x, dw, line, True)
 
 
 cdef inline void advance(Place *u, const Work *work) noexcept nogil:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from convkit._core import cpu, winograd, winograd_filters
+from convkit._core import cpu, winograd, winograd_filters, winograd_pack
 from convkit.ops import check, direct, scratch
 from convkit.plan import winograd as plan
 
 RUN = {np.dtype(np.float32): winograd.run["float"], np.dtype(np.float64): winograd.run["double"]}
+THROUGH = {np.dtype(np.float32): winograd.run_through["float"], np.dtype(np.float64): winograd.run_through["double"]}
 GRAD = {np.dtype(np.float32): winograd_filters.grad["float"], np.dtype(np.float64): winograd_filters.grad["double"]}
 
 
@@ -34,12 +35,14 @@ class Winograd:
     def grad_filters(self, conv, dy, x, dw, threads: int) -> None:
         walk = plan.plan(conv, "filters", self.exact)
         x, dy = check.readable(x, threads), check.readable(dy, threads)
-        lines, columns, rows = block = walk.chunk(x.itemsize)
-        size = winograd_filters.scratch_size(walk.points, lines * columns, walk.depth, walk.cols, rows, x.itemsize, threads)
-        depths = walk.dilation[0], walk.offset[0], walk.source[0], walk.target[0]
+        chunk, target_depth = walk.chunk(x.itemsize), walk.target[0]
+        size = winograd_filters.scratch_size(
+            *walk.across, walk.places, chunk, conv.batch, target_depth, walk.depth, walk.cols, x.itemsize, threads
+        )
+        depths = walk.dilation[0], walk.offset[0], walk.source[0], target_depth
         with scratch.borrow(self.name, x.dtype, size) as (room,):
             odd = GRAD[x.dtype](
-                *walk.across, walk.dilation[1:], walk.places, walk.forms, walk.kernel[1:], depths, block, conv.groups,
+                *walk.across, walk.dilation[1:], walk.places, walk.forms, walk.kernel[1:], depths, chunk, conv.groups,
                 check.lifted(dy), check.lifted(x), check.lifted(dw), room, threads,
             )  # fmt: skip
         if odd:
@@ -57,18 +60,24 @@ class Winograd:
     def _tiles(self, conv, which: str, source, packed, b, target, relu: bool, threads: int) -> np.ndarray:
         """Which images came out not finite."""
         walk = plan.plan(conv, which, self.exact)
-        layout, taps = walk.layout(source.itemsize), walk.kernel[1:]
+        layout, forms, taps = walk.layout(source.itemsize), walk.forms, walk.kernel[1:]
+        source, target = check.lifted(check.readable(source, threads)), check.lifted(target)
+        odd = np.zeros(conv.batch, np.uint8)
+        if not packed.keeps and walk.through(source.itemsize):
+            w = check.lifted(packed.w)
+            shared, each = layout.scratch_through(taps, w.strides[4 if walk.transposed else 0] != w.itemsize, threads)
+            with scratch.borrow(self.name, source.dtype, shared + threads * each) as (room,):
+                THROUGH[source.dtype](layout, forms, taps, walk.transposed, source, w, b, target, room, odd, relu, threads)
+            return odd
         key, slot = (cpu.isa(), conv.groups), (self.name, which)
         panels = packed.held(slot, key)
         transient = layout.packed if panels is None and not packed.keeps else 0
-        packing = threads * winograd.pack_scratch(taps, source.itemsize) if panels is None else 0
-        source, target = check.lifted(check.readable(source, threads)), check.lifted(target)
-        odd = np.zeros(conv.batch, np.uint8)
+        packing = threads * winograd_pack.pack_scratch(taps, source.itemsize) if panels is None else 0
         with scratch.borrow(self.name, source.dtype, layout.scratch * threads, transient, packing) as (room, now, aside):
             if panels is None:
                 panels = packed.keep(slot, key, check.empty((layout.packed,), source.dtype, self.name)) if packed.keeps else now
                 w = check.lifted(packed.w)
-                winograd.pack(walk.forms, taps, walk.points, walk.transposed, w, conv.groups, panels, aside, threads)
+                winograd_pack.pack(forms, taps, walk.points, walk.transposed, w, conv.groups, panels, aside, threads)
             RUN[source.dtype](layout, source, panels, b, target, room, odd, relu, threads)
         return odd
 

@@ -18,8 +18,7 @@ PLAIN, SMALL, FOUR, FIVE, SIX = 1, 2, 4, 5, 6           # forms of a tile, as in
 PIXELS = {PLAIN: 1, SMALL: 4, FOUR: 4, FIVE: 5, SIX: 6}
 PLACES = {PLAIN: 1, SMALL: 4, FOUR: 6, FIVE: 6, SIX: 6}
 LONGEST = 1 << 20                                       # of an axis: its tiles are listed
-TILES = 128                                             # of a block, at most
-LINES = 1024                                            # of tiles in a chunk, at most
+TILES = 128                                             # of a block, more or less
 SLICES = 8                                              # taps along depth, at most
 
 
@@ -121,17 +120,17 @@ class Plan:
         columns = -(-columns // pieces)
         return min(max(1, wanted // columns), lines), columns
 
-    def chunk(self, itemsize: int) -> tuple[int, int, int]:
-        """Of the gradient of the filters: lines and columns of tiles in a chunk, and outputs whose sums are made together."""
+    def chunk(self, itemsize: int) -> tuple[int, int]:
+        """Of the gradient of the filters: lines and columns of tiles in a chunk."""
         lines, columns = len(self.across[0]) * self.target[0] * self.conv.batch, len(self.across[1])
-        line = self.points * self.depth * itemsize      # sums of one output
-        fit = CACHE // (self.points * (self.depth + self.cols) * itemsize)
-        wanted = max(fit, 24) if line * self.cols <= CACHE else max(fit, FEWEST)
+        each = self.points * (self.depth + self.cols) * itemsize
+        sums = self.points * self.depth * self.cols * itemsize
+        wanted = max(24, (CACHE if sums <= CACHE else FAR) // each)
+        if sums > CACHE and lines * columns <= 2 * wanted:
+            wanted = lines * columns
         pieces = -(-columns // wanted)
         columns = -(-columns // pieces)
-        per_chunk = min(-(-wanted // columns), lines, LINES)
-        rows = self.cols if pieces > 1 or per_chunk < lines else min(self.cols, max(6, CACHE // line // 6 * 6))
-        return per_chunk, columns, rows
+        return min(-(-wanted // columns), lines), columns
 
     def wanted(self, itemsize: int) -> int:
         """Tiles of a block: their points fit a cache, unless so few of them would make too little of each filter read."""
@@ -140,10 +139,17 @@ class Plan:
         fit = CACHE // each
         return max(28 if filters < WIDE else 48, min(TILES, fit))
 
+    def through(self, itemsize: int) -> bool:
+        """Whether filters that are used once are brought to the points on the way: where they are large, and the tiles few."""
+        tiles = len(self.across[0]) * len(self.across[1]) * self.target[0] * self.conv.batch
+        filters = self.points * self.kernel[0] * self.depth * self.cols * itemsize
+        source = self.points * self.kernel[0] * self.depth * tiles * itemsize
+        return filters >= CACHE and source <= FAR and 2 * tiles <= self.cols
+
 
 CACHE = 3 << 18                                         # bytes: a share of a second-level cache
 WIDE = 1 << 24                                          # bytes of filters that leave even a third-level cache slowly
-FEWEST = 128                                            # tiles of a chunk whose sums do not stay in a cache
+FAR = 1 << 24                                           # bytes of points of tiles, in a third-level cache
 
 
 def plan(conv, which: str, small: bool) -> Plan:

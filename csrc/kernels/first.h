@@ -13,9 +13,11 @@
  *
  * r < rows, o < cols, rows <= CK_TILE_ROWS[ceil(cols/VL)]; the sum has one order: lines, pixels, then what c held.
  */
+enum { LINE = 64 };                                /* bytes that one fetch brings */
+
 CK_INLINE void line_tile(const int rows, const int vecs, ptrdiff_t taps, ptrdiff_t depth, const void *const *a,
                          ptrdiff_t first, ptrdiff_t a_step, const real *b, real *c, ptrdiff_t c_step,
-                         const ck_finish *finish)
+                         const ck_finish *finish, const char *next)
 {
     enum { TOGETHER = 3 };                         /* rows to a pointer: all of them fit the general registers */
     vf sums[CK_MAX_ROWS][VECS];
@@ -31,6 +33,8 @@ CK_INLINE void line_tile(const int rows, const int vecs, ptrdiff_t taps, ptrdiff
             __builtin_prefetch(c + (rows + r) * c_step + v * VL, 1);
     for (ptrdiff_t t = 0; t < taps; t++) {
         const real *row[CK_MAX_ROWS], *line = (const real *)a[t] + first * a_step;
+        const char *ahead = next ? next + t * depth * LINE : (const char *)(line + rows * a_step);
+        const ptrdiff_t ahead_step = next ? LINE : rows * (ptrdiff_t)sizeof(real);
 #pragma GCC unroll 14
         for (int r = 0; r < rows; r += TOGETHER)
             row[r] = line + r * a_step;
@@ -39,7 +43,8 @@ CK_INLINE void line_tile(const int rows, const int vecs, ptrdiff_t taps, ptrdiff
 #pragma GCC unroll 4
             for (int v = 0; v < vecs; v++)
                 filter[v] = v_load(b + v * VL);
-            __builtin_prefetch(row[0] + rows * a_step + k * (rows - 1));   /* row[0] moves on with k */
+            __builtin_prefetch(ahead);
+            ahead += ahead_step;
 #pragma GCC unroll 14
             for (int r = 0; r < rows; r++) {
                 const vf x = v_set1(row[r - r % TOGETHER][r % TOGETHER * a_step]);
@@ -60,12 +65,16 @@ CK_INLINE void line_tiles_of(const int vecs, ptrdiff_t pixels, ptrdiff_t taps, p
 {
     static const int tallest[] = CK_TILE_ROWS;
     const ptrdiff_t tiles = (pixels + tallest[vecs] - 1) / tallest[vecs], each = pixels / tiles, taller = pixels % tiles;
+    const ptrdiff_t parts = (vecs * (ptrdiff_t)sizeof(vf) + LINE - 1) / LINE;      /* of the next panel, one to a tile */
     for (ptrdiff_t i = 0, first = 0; i < tiles; i++) {
         const int rows = (int)(each + (i < taller));
+        const char *next = finish->next;
+        if (next)
+            next += i % parts * taps * depth * LINE;
 #define CK_HEIGHT(r)                                                                                                        \
     case r:                                                                                                                 \
         if (r <= tallest[vecs])                                                                                             \
-            line_tile(r, vecs, taps, depth, a, first, a_step, b, c + first * c_step, c_step, finish);                       \
+            line_tile(r, vecs, taps, depth, a, first, a_step, b, c + first * c_step, c_step, finish, next);                 \
         break;
         switch (rows) {
             CK_HEIGHTS(CK_HEIGHT)

@@ -1,6 +1,6 @@
 /* The register tile of the gradient of the filters.
  *
- *     c[r][v] += sum over i < lines, p < pixels of a[i][p][r] * b[i][p][v],   r < rows, v < cols
+ *     c[r][v] = sum over i < lines, p < pixels of a[i][p][r] * b[i][p][v],   r < rows, v < cols, and what c held to `resume`
  *
  * a     gradient of the output: pixel p of run i starts at a->lines[i] + a->first + p*a->step
  * b     input of the convolution, in the same way
@@ -10,7 +10,7 @@
  * slower. Each element of c has one accumulator, so its sum has one order: runs, then pixels, then what c held before.
  */
 CK_INLINE void lines_of(const int rows, const int vecs, const int whole, ptrdiff_t last, ptrdiff_t lines, ptrdiff_t pixels,
-                        const ck_lines *a, const ck_lines *b, real *c, ptrdiff_t c_step)
+                        const ck_lines *a, const ck_lines *b, real *c, ptrdiff_t c_step, int resume)
 {
     vf sums[CK_MAX_ROWS][VECS];
 #pragma GCC unroll 14
@@ -42,14 +42,14 @@ CK_INLINE void lines_of(const int rows, const int vecs, const int whole, ptrdiff
         for (int v = 0; v < vecs; v++) {
             real *y = c + r * c_step + v * VL;
             if (whole || v < vecs - 1)
-                v_store(y, v_add(v_load(y), sums[r][v]));
+                v_store(y, resume ? v_add(v_load(y), sums[r][v]) : sums[r][v]);
             else
-                v_store_n(y, v_add(v_load_n(y, last), sums[r][v]), last);
+                v_store_n(y, resume ? v_add(v_load_n(y, last), sums[r][v]) : sums[r][v], last);
         }
 }
 
 CK_INLINE void lines_rows_of(const int vecs, int rows, ptrdiff_t last, ptrdiff_t lines, ptrdiff_t pixels, const ck_lines *a,
-                             const ck_lines *b, real *c, ptrdiff_t c_step)
+                             const ck_lines *b, real *c, ptrdiff_t c_step, int resume)
 {
     static const int tallest[] = CK_TILE_ROWS;
 #define CK_HEIGHT(r)                                                                                                        \
@@ -57,9 +57,9 @@ CK_INLINE void lines_rows_of(const int vecs, int rows, ptrdiff_t last, ptrdiff_t
         if (r > tallest[vecs])                                                                                              \
             break;                                                                                                          \
         if (last == VL)                                                                                                     \
-            lines_of(r, vecs, 1, VL, lines, pixels, a, b, c, c_step);                                                       \
+            lines_of(r, vecs, 1, VL, lines, pixels, a, b, c, c_step, resume);                                                       \
         else                                                                                                                \
-            lines_of(r, vecs, 0, last, lines, pixels, a, b, c, c_step);                                                     \
+            lines_of(r, vecs, 0, last, lines, pixels, a, b, c, c_step, resume);                                                     \
         break;
     switch (rows) {
         CK_HEIGHTS(CK_HEIGHT)
@@ -68,16 +68,16 @@ CK_INLINE void lines_rows_of(const int vecs, int rows, ptrdiff_t last, ptrdiff_t
 }
 
 static void tile_lines(int rows, ptrdiff_t cols, ptrdiff_t lines, ptrdiff_t pixels, const ck_lines *a, const ck_lines *b,
-                       void *c, ptrdiff_t c_step)
+                       void *c, ptrdiff_t c_step, int resume)
 {
     const int vecs = (int)((cols + VL - 1) / VL);
     const ptrdiff_t last = cols - (vecs - 1) * (ptrdiff_t)VL;
     if (vecs == 1)
-        lines_rows_of(1, rows, last, lines, pixels, a, b, c, c_step);
+        lines_rows_of(1, rows, last, lines, pixels, a, b, c, c_step, resume);
     else if (VECS >= 2 && vecs == 2)
-        lines_rows_of(2, rows, last, lines, pixels, a, b, c, c_step);
+        lines_rows_of(2, rows, last, lines, pixels, a, b, c, c_step, resume);
     else if (VECS >= 3 && vecs == 3)
-        lines_rows_of(3, rows, last, lines, pixels, a, b, c, c_step);
+        lines_rows_of(3, rows, last, lines, pixels, a, b, c, c_step, resume);
     else if (VECS >= 4 && vecs == 4)
-        lines_rows_of(4, rows, last, lines, pixels, a, b, c, c_step);
+        lines_rows_of(4, rows, last, lines, pixels, a, b, c, c_step, resume);
 }

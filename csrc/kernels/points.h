@@ -24,7 +24,7 @@ static const unsigned char form_places[] = { 0, 1, 4, 0, 6, 6, 6 };       /* pla
 static const unsigned char form_place[][6] = { { 0 }, { 0 }, { 0, 1, 2, 3 }, { 0 }, { 0, 1, 2, 5 }, { 0, 1, 2, 3, 5 }, { 0, 1, 2, 3, 4, 5 } };
 
 /* Rows of B^T: the polynomials that are one at a point and zero at the others. */
-CK_INLINE void points_of_input(const int form, const vf *d, vf *v)
+CK_INLINE void points_of_input(const ptrdiff_t form, const vf *d, vf *v)
 {
     switch (form) {
     case CK_PLAIN:
@@ -65,10 +65,10 @@ CK_INLINE void points_of_input(const int form, const vf *d, vf *v)
     }
 }
 
-/* G: the values of a polynomial with 2 to 5 coefficients, divided by that of the point's polynomial in B^T. Written for one
- * type of vectors, with elements E, because filters are transformed in double. */
-#define CK_POINTS_OF_TAPS(name, vector, E)                                                                                  \
-    CK_INLINE void name(const int form, const int taps, const vector *g, vector *u)                                         \
+/* Taps of a filter -> the values of their polynomial at the points; G is these times `filter_scale`. Written for one type of
+ * vectors, because filters are brought to the points in double. */
+#define CK_VALUES_OF_TAPS(name, vector)                                                                                     \
+    CK_INLINE void name(const ptrdiff_t form, const ptrdiff_t taps, const vector *g, vector *u)                             \
     {                                                                                                                       \
         if (form == CK_PLAIN) {                                                                                             \
             u[0] = g[0];                                                                                                    \
@@ -79,28 +79,45 @@ CK_INLINE void points_of_input(const int form, const vf *d, vf *v)
             if (taps > 2)                                                                                                   \
                 even_p += g[2];                                                                                             \
             u[0] = g[0];                                                                                                    \
-            u[1] = (E)0.5 * (even_p + odd_p);                                                                               \
-            u[2] = (E)0.5 * (even_p - odd_p);                                                                               \
+            u[1] = even_p + odd_p;                                                                                          \
+            u[2] = even_p - odd_p;                                                                                          \
             u[3] = g[taps - 1];                                                                                             \
             return;                                                                                                         \
         }                                                                                                                   \
-        const E p = 0.625, q = 1.5, a = 0.390625, b = 2.25;                                                                 \
         if (taps > 2)                                                                                                       \
-            even_p += a * g[2], even_q += b * g[2];                                                                         \
+            even_p += A * g[2], even_q += B * g[2];                                                                         \
         if (taps > 3)                                                                                                       \
-            odd_p += a * g[3], odd_q += b * g[3];                                                                           \
+            odd_p += A * g[3], odd_q += B * g[3];                                                                           \
         if (taps > 4)                                                                                                       \
-            even_p += a * a * g[4], even_q += b * b * g[4];                                                                 \
-        u[0] = g[0] * (1 / (a * b));                                                                                        \
-        u[1] = (even_p + p * odd_p) * (1 / (2 * a * (a - b)));                                                              \
-        u[2] = (even_p - p * odd_p) * (1 / (2 * a * (a - b)));                                                              \
-        u[3] = (even_q + q * odd_q) * (1 / (2 * b * (b - a)));                                                              \
-        u[4] = (even_q - q * odd_q) * (1 / (2 * b * (b - a)));                                                              \
+            even_p += A * A * g[4], even_q += B * B * g[4];                                                                 \
+        u[0] = g[0];                                                                                                        \
+        u[1] = even_p + P * odd_p;                                                                                          \
+        u[2] = even_p - P * odd_p;                                                                                          \
+        u[3] = even_q + Q * odd_q;                                                                                          \
+        u[4] = even_q - Q * odd_q;                                                                                          \
         u[5] = g[taps - 1];                                                                                                 \
     }
 
+enum { HALF = VL / 2 };
+typedef real half_real __attribute__((vector_size(sizeof(vf) / 2), aligned(sizeof(real)), may_alias));
+typedef double half_double __attribute__((vector_size(HALF * sizeof(double))));
+
+CK_VALUES_OF_TAPS(values_of_pixels, vf)
+CK_VALUES_OF_TAPS(values_of_filter, half_double)
+
+/* What the values at a place are divided by: the polynomial in B^T at its point. G is the values of taps times this. */
+CK_INLINE double filter_scale(const ptrdiff_t form, const int place)
+{
+    const double a = A, b = B;
+    if (form == CK_PLAIN)
+        return 1;
+    if (form == CK_SMALL)
+        return place == 1 || place == 2 ? 0.5 : 1;
+    return place == 0 ? 1 / (a * b) : place == 5 ? 1 : place < 3 ? 1 / (2 * a * (a - b)) : 1 / (2 * b * (b - a));
+}
+
 /* A^T: the outputs, from the products v; the last of `outputs` takes the point at infinity. */
-CK_INLINE void outputs_of_points(const int form, const int outputs, const vf *v, vf *y)
+CK_INLINE void outputs_of_points(const ptrdiff_t form, const ptrdiff_t outputs, const vf *v, vf *y)
 {
     if (form == CK_PLAIN) {
         y[0] = v[0];

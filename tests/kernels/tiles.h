@@ -69,10 +69,11 @@ static void tile_lines_once(int rows, ptrdiff_t cols, ptrdiff_t lines, ptrdiff_t
     seal();
     real *c = numbers(outputs);
     double *before = copy_of(c, outputs);
-    now.k->tile_lines(rows, cols, lines, pixels, a, b, c, c_step);
+    const int resume = (int)draw() % 2;
+    now.k->tile_lines(rows, cols, lines, pixels, a, b, c, c_step, resume);
     for (ptrdiff_t i = 0; i < outputs; i++) {
         const ptrdiff_t r = i / c_step, v = i % c_step;
-        double sum = before[i], size = fabs(sum);
+        double sum = resume ? before[i] : 0, size = fabs(sum);
         for (ptrdiff_t l = 0; l < lines && v < cols; l++)
             for (ptrdiff_t p = 0; p < pixels; p++) {
                 const double product = (double)((const real *)left[l])[first_a + p * a_step + r] *

@@ -55,6 +55,15 @@ static double power_of(const axis *s, int point, int k, int count)
     return power;
 }
 
+/* Which of a tile's pointers leads to a point. */
+static int kind_of(int place_h, int place_w)
+{
+    static const int along[] = { 0, 0, 0, 1, 2, 0 };
+    return 3 * along[place_h] + along[place_w];
+}
+
+enum { KINDS = 9 };
+
 static const int forms[] = { CK_PLAIN, CK_SMALL, CK_FOUR, CK_FIVE, CK_SIX };
 enum { FORMS = 5, TRANSFORMS = 40 };               /* roundings of two axes, at most */
 
@@ -83,9 +92,13 @@ static void wino_points_once(int as_taps, int form_h, int form_w, ptrdiff_t chan
     const real *x = input(some ? (rows - 1) * patch.row + (cols - 1) * patch.col + channels : 0);
     patch.origin = (const void *)((uintptr_t)x - (uintptr_t)(patch.lo[0] * patch.row + patch.lo[1] * patch.col) * sizeof(real));
     const ptrdiff_t width = whole_words(channels), step = width + ONE_OF(0, 5), count = (h.places * w.places - 1) * step + width;
-    real *points = numbers(count);
-    double *before = copy_of(points, count);
-    (as_taps ? now.k->wino_taps : now.k->wino_input)(&patch, channels, points, step);
+    real *points[KINDS];
+    double *before[KINDS];
+    for (int k = 0; k < KINDS; k++) {
+        points[k] = numbers(count);
+        before[k] = copy_of(points[k], count);
+    }
+    (as_taps ? now.k->wino_taps : now.k->wino_input)(&patch, channels, (void *const *)points, step);
     now.integers = exact && form_h <= CK_SMALL && form_w <= CK_SMALL;
     for (int p = 0; p < h.pixels; p++)
         for (int q = 0; q < w.pixels; q++)
@@ -101,14 +114,17 @@ static void wino_points_once(int as_taps, int form_h, int form_w, ptrdiff_t chan
                         size += fabs(term);
                     }
                 const ptrdiff_t at = (h.place[p] * w.places + w.place[q]) * step + c;
-                expect("points", at, points[at], sum, size, TRANSFORMS);
-                before[at] = (double)points[at];
+                const int kind = kind_of(h.place[p], w.place[q]);
+                expect("points", at, points[kind][at], sum, size, TRANSFORMS);
+                before[kind][at] = (double)points[kind][at];
             }
-    for (ptrdiff_t i = 0; i < count; i++)
-        if ((double)points[i] != before[i])
-            fail("place %ld of step %ld was written", (long)i, (long)step);
+    for (int k = 0; k < KINDS; k++) {
+        for (ptrdiff_t i = 0; i < count; i++)
+            if ((double)points[k][i] != before[k][i])
+                fail("place %ld of step %ld was written", (long)i, (long)step);
+        free(before[k]);
+    }
     now.integers = exact;
-    free(before);
     release();
 }
 
@@ -145,16 +161,20 @@ static void wino_output_once(int form_h, int form_w, ptrdiff_t channels)
     fold.bias = draw() % 2 ? input(channels) : NULL;
     const real *bias = fold.bias;
     const ptrdiff_t width = whole_words(channels), step = width + ONE_OF(0, 5), all = (h.places * w.places - 1) * step + width;
-    real *points = numbers(all);
+    const real *points[KINDS];
     const ptrdiff_t odd_channel = draw() % (unsigned)channels;
-    if (spoilt)                                    /* the first point is in the first output */
-        points[odd_channel] = draw() % 2 ? (real)INFINITY : (real)NAN;
-    seal();
+    for (int k = 0; k < KINDS; k++) {
+        real *some = numbers(all);
+        if (spoilt && !k)                          /* the first point is in the first output */
+            some[odd_channel] = draw() % 2 ? (real)INFINITY : (real)NAN;
+        seal();
+        points[k] = some;
+    }
     const ptrdiff_t count = (fold.keep[0] - 1) * fold.row + (fold.keep[1] - 1) * fold.col + channels;
     real *y = numbers(count);
     double *before = copy_of(y, count);
     int odd = 0;
-    now.k->wino_output(&fold, points, step, channels, y, &odd);
+    now.k->wino_output(&fold, (const void *const *)points, step, channels, y, &odd);
     if (odd != spoilt)
         fail("odd is %d", odd);
     now.integers = exact && form_h <= CK_SMALL && form_w <= CK_SMALL;
@@ -164,8 +184,9 @@ static void wino_output_once(int form_h, int form_w, ptrdiff_t channels)
                 double sum = bias ? (double)bias[c] : 0, size = fabs(sum);
                 for (int p = 0; p < h.pixels; p++)
                     for (int q = 0; q < w.pixels; q++) {
-                        const double term = power_of(&h, p, i, fold.count[0]) * power_of(&w, q, j, fold.count[1]) *
-                                            (double)points[(h.place[p] * w.places + w.place[q]) * step + c];
+                        const real *from = points[kind_of(h.place[p], w.place[q])];
+                        const double term = power_of(&h, p, i, (int)fold.count[0]) * power_of(&w, q, j, (int)fold.count[1]) *
+                                            (double)from[(h.place[p] * w.places + w.place[q]) * step + c];
                         sum += term;
                         size += fabs(term);
                     }
@@ -184,30 +205,35 @@ static void wino_output_once(int form_h, int form_w, ptrdiff_t channels)
 
 static void check_wino_output(void) { each_form(wino_output_once); }
 
-static void wino_filter_once(const int *form, const int *taps, ptrdiff_t elements)
+static void wino_filter_once(const int *form, const int *taps, ptrdiff_t depth, ptrdiff_t cols)
 {
     const axis h = axis_of(form[0]), w = axis_of(form[1]);
-    const ptrdiff_t tap_step = elements + ONE_OF(0, 3), step = elements + ONE_OF(0, 5);
-    const real *from = input((taps[0] * taps[1] - 1) * tap_step + elements);
-    real *u = numbers((h.places * w.places - 1) * step + elements);
-    const int exact = now.integers;
-    now.k->wino_filter(form, taps, from, tap_step, elements, u, step);
+    const ptrdiff_t vector = now.k->vector, width = (cols + vector - 1) / vector * vector, turned = draw() % 2;
+    const ptrdiff_t depth_step = cols + ONE_OF(0, 3), col = depth * depth_step, row = col * taps[1];
+    const ptrdiff_t count = depth * width, step = count + ONE_OF(0, 5), exact = now.integers;
+    const real *from = input((taps[0] * taps[1] - 1) * col + (depth - 1) * depth_step + cols);
+    const real *first = from + turned * ((taps[0] - 1) * row + (taps[1] - 1) * col);
+    const ck_patch patch = { first, turned ? -row : row, turned ? -col : col, { form[0], form[1] }, .taps = { taps[0], taps[1] } };
+    real *u = numbers((h.places * w.places - 1) * step + count);
+    now.k->wino_filter(&patch, depth, depth_step, cols, (int)(width / vector), u, step);
     now.integers = 0;                              /* divided by what is no power of 2 */
     for (int p = 0; p < h.pixels; p++)
         for (int q = 0; q < w.pixels; q++)
-            for (ptrdiff_t e = 0; e < elements; e++) {
+            for (ptrdiff_t e = 0; e < count; e++) {
                 double sum = 0, size = 0;
-                for (int t = 0; t < taps[0] * taps[1]; t++) {
+                for (int t = 0; t < taps[0] * taps[1] && e % width < cols; t++) {
                     const double by = power_of(&h, p, t / taps[1], taps[0]) / h.divided[p] *
                                       power_of(&w, q, t % taps[1], taps[1]) / w.divided[q];
-                    sum += by * (double)from[t * tap_step + e];
-                    size += fabs(by * (double)from[t * tap_step + e]);
+                    const ptrdiff_t at = t / taps[1] * patch.row + t % taps[1] * patch.col;
+                    const double term = by * (double)first[at + e / width * depth_step + e % width];
+                    sum += term;
+                    size += fabs(term);
                 }
-                /* in double, then rounded once */
                 const ptrdiff_t at = (p * w.places + q) * step + e;
+                /* in double, then rounded once */
                 expect("u", at, u[at], sum, CK_DOUBLE ? size : fabs(sum) + size * FLT_EPSILON / 8, CK_DOUBLE ? TRANSFORMS : 0);
             }
-    now.integers = exact;
+    now.integers = (int)exact;
     release();
 }
 
@@ -217,6 +243,6 @@ static void check_wino_filter(void)
                                  { CK_PLAIN, CK_SIX, 1, 3 }, { CK_SIX, CK_PLAIN, 5, 1 },   { CK_SMALL, CK_SMALL, 3, 3 },
                                  { CK_SMALL, CK_PLAIN, 3, 1 } };
     for (size_t i = 0; i < sizeof of / sizeof *of; i++)
-        for (int words = 1; words < 5; words++)
-            wino_filter_once(of[i], of[i] + 2, words * (ptrdiff_t)now.k->vector);
+        for (ptrdiff_t cols = 1; cols <= now.k->vecs * now.k->vector; cols += now.k->vector > 8 ? 5 : 3)
+            wino_filter_once(of[i], of[i] + 2, ONE_OF(1, 2, 5), cols);
 }
