@@ -40,13 +40,17 @@ def lowered(conv: plan.Conv, packed: PackedFilters) -> PackedFilters:
     return packed.of(("im2col",), conv.groups, lambda: PackedFilters(packed.w.reshape(rows), conv.groups))
 
 
-def forward(conv: plan.Conv, x, packed, b, y, relu: bool, threads: int) -> None:
+def forward(conv: plan.Conv, x, packed, b, y, relu: bool, threads: int, residual=None) -> None:
     x, filters = check.lifted(check.readable(x, threads)), lowered(conv, packed)
     whole = y if y.flags.c_contiguous else check.empty(y.shape, y.dtype, "im2col")
-    flat = whole.reshape(1, -1, conv.outputs)
+    flat, added = whole.reshape(1, -1, conv.outputs), None
+    if residual is not None:
+        residual = np.ascontiguousarray(residual).reshape(flat.shape)
     for first, last, cols, product in blocks(conv, x.dtype):
         LOWER[x.dtype](conv.windows, x, cols, first, threads)
-        direct.run(product.output_pass, cols.reshape(product.x_shape), filters, b, flat[:, first:last], relu, threads)
+        if residual is not None:
+            added = residual[:, first:last]
+        direct.run(product.output_pass, cols.reshape(product.x_shape), filters, b, flat[:, first:last], relu, threads, added)
     if whole is not y:
         y[...] = whole
 

@@ -32,7 +32,7 @@ class Conv:
         self.axes, self.rank = axes, rank
         self.chosen: dict[tuple, str] = {}              # by plan/choose.py
         self.tilings: dict[tuple, Any] = {}             # by plan/winograd.py
-        self.schedules: dict[tuple[str, str, int], few.Windows] = {}
+        self.schedules: dict[tuple, Any] = {}           # of _core/few.pyx and _core/depthwise.pyx
 
     @cached_property
     def one_image(self) -> Conv:
@@ -75,7 +75,7 @@ class Conv:
 
     def windows_over(self, which: str, itemsize: int) -> few.Windows:
         """The forward pass or the gradient of the input as windows that are added up, for `_core/few.pyx`."""
-        key = which, cpu.isa(), itemsize
+        key = "few", which, cpu.isa(), itemsize
         if key not in self.schedules:
             forward = which == "forward"
             axes = [
