@@ -1,7 +1,7 @@
 """Subnormal numbers, 1e-39 in float32 and 1e-310 in float64, against ordinary ones: every algorithm by name, every pass.
 
-Rounds of both are interleaved and their best times compared. Plain filters are given, so that what a call looks for in them is
-measured as well; forward also packed ones.
+Rounds of both are interleaved, in the same memory, and their best times compared. Plain filters are given, so that what a
+call looks for in them is measured as well; forward also packed ones.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     lines, worst = [], 0.0
-    for name, what, dtype, kind, ordinary, subnormal in passes(args):
-        plain, slow = best(ordinary, subnormal, args.rounds)
+    for layer, what, dtype, kind, pair in passes(args):
+        plain, slow = (min(times) for times in pair)
         worst = max(worst, slow / plain)
-        lines.append([name, f"{what} {dtype}, {kind}", f"{plain * 1e3:.3f}", f"{slow * 1e3:.3f}", f"{slow / plain:.2f}"])
+        lines.append([layer, f"{what} {dtype}, {kind}", f"{plain * 1e3:.3f}", f"{slow * 1e3:.3f}", f"{slow / plain:.2f}"])
     print_table(["layer", "subnormal", "ordinary ms", "subnormal ms", "times as long"], lines, False)
     print(f"\nat most {worst:.2f} times as long, over {len(lines)} calls")
     return int(args.most is not None and worst > args.most)
 
 
-def passes(args: argparse.Namespace) -> Iterator[tuple[str, str, str, str, Callable, Callable]]:
-    """Names, and the same call on ordinary and on subnormal numbers, of all that an algorithm runs."""
+def passes(args: argparse.Namespace) -> Iterator[tuple[str, str, str, str, list[list[float]]]]:
+    """Names, and the times with ordinary and with subnormal numbers, of all that an algorithm runs."""
     wanted = args.algorithms.split(",") if args.algorithms else None
     for algorithms, x, outputs, kernel, groups in LAYERS:
         shapes = {"x": x, "w": (outputs, *kernel, x[-1] // groups), "dy": (*x[:-1], outputs)}
@@ -63,20 +63,23 @@ def passes(args: argparse.Namespace) -> Iterator[tuple[str, str, str, str, Calla
         some = [name for name in algorithms if wanted is None or name in wanted]
         for name, dtype, what in product(some, args.dtypes.split(","), args.what.split(",")):
             for kind in KINDS[what]:
-                how["algorithm"] = name
-                ordinary, subnormal = (call(what, numbers(shapes, dtype, k), kind, dict(how)) for k in ("", kind))
                 try:
-                    ordinary()
+                    pair = compared(shapes, dtype, what, kind, how | {"algorithm": name}, args.rounds)
                 except ValueError:
                     break                               # it has no such pass
-                yield f"{name} {layer}", what, dtype, kind, ordinary, subnormal
+                yield f"{name} {layer}", what, dtype, kind, pair
 
 
-def numbers(shapes: dict[str, tuple], dtype: str, kind: str) -> dict[str, np.ndarray]:
-    """Arrays of which those that `kind` names are full of subnormal numbers."""
+def compared(shapes: dict[str, tuple], dtype: str, what: str, kind: str, how: dict, rounds: int) -> list[list[float]]:
+    """Seconds of single calls, with ordinary numbers and with those subnormal that `kind` names, in the same memory."""
     rng = np.random.default_rng(0)
-    arrays = {name: rng.standard_normal(shape).astype(dtype) for name, shape in shapes.items()}
-    return {name: np.full_like(a, SUBNORMAL[dtype]) if name in kind.split() else a for name, a in arrays.items()}
+    ordinary = {name: rng.standard_normal(shape).astype(dtype) for name, shape in shapes.items()}
+    arrays, times = {name: a.copy() for name, a in ordinary.items()}, [[], []]
+    for turn in range(2 * rounds):
+        for name in kind.replace("packed", "").replace("and", "").split():
+            arrays[name][...] = SUBNORMAL[dtype] if turn % 2 else ordinary[name]
+        times[turn % 2] += timed(call(what, arrays, kind, how))
+    return times
 
 
 def call(what: str, a: dict[str, np.ndarray], kind: str, how: dict) -> Callable[[], object]:
@@ -88,17 +91,9 @@ def call(what: str, a: dict[str, np.ndarray], kind: str, how: dict) -> Callable[
     return lambda: convkit.conv2d_grad(a["dy"], a["x"], a["w"], needs=(what[1],), **how)
 
 
-def best(ordinary: Callable, subnormal: Callable, rounds: int, seconds: float = 0.004) -> tuple[float, float]:
-    """The shortest time of each, round by round one after the other."""
-    times: list[float] = [float("inf")] * 2
-    for _ in range(rounds):
-        for i, run in enumerate((ordinary, subnormal)):
-            end = time.perf_counter() + seconds
-            while True:
-                start = time.perf_counter()
-                run()
-                stop = time.perf_counter()
-                times[i] = min(times[i], stop - start)
-                if stop > end:
-                    break
-    return times[0], times[1]
+def timed(run: Callable[[], object], seconds: float = 0.003) -> Iterator[float]:
+    run()
+    end = time.perf_counter() + seconds
+    while (start := time.perf_counter()) < end:
+        run()
+        yield time.perf_counter() - start
