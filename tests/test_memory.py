@@ -14,7 +14,7 @@ from test_processes import run
 from convkit.plan import choose, conv, transpose
 from convkit.plan import winograd as tiles
 
-SOME = [case for case in CONVS if np.prod(case.x) * np.prod(case.k) * case.o < 10**6][::3]
+SOME = [case for case in CONVS if np.prod(case.x) * np.prod(case.k) * case.o < 10**6][::4]
 
 
 def run_all(case) -> None:
@@ -36,7 +36,7 @@ def plans() -> list[str]:
     return [repr(case) for case in gc.get_objects() if type(case) in (conv.Conv, conv.Pass, tiles.Plan)]
 
 
-def test_a_plan_that_is_not_kept_goes_at_once(isa):
+def test_a_plan_that_is_not_kept_goes_at_once():
     """No cycle of references makes it wait for the garbage collector, no other cache holds on to it."""
     run_all(SOME[0])
     conv.conv.cache_clear()
@@ -53,12 +53,12 @@ def test_a_plan_that_is_not_kept_goes_at_once(isa):
         gc.enable()
 
 
-def test_the_plans_of_many_shapes_are_bounded(isa):
+def test_the_plans_of_many_shapes_are_bounded():
     """Their number, and the bytes of those that are kept."""
     gc.disable()
     tracemalloc.start()
     try:
-        for case in SOME * 3:
+        for case in SOME:
             run_all(case)
         many = len([1 for case in gc.get_objects() if type(case) is conv.Conv])
         held, _ = tracemalloc.get_traced_memory()
