@@ -1,17 +1,18 @@
-"""python -m benchmarks run | report | size | peak; each with --help."""
+"""python -m benchmarks run | report | size | peak | subnormals; each with --help."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from . import peak, report, run, startup
+from . import peak, report, run, startup, subnormals
 
 COMMANDS = {
     "run": (run, "measure convkit and its peers"),
     "report": (report, "table, picture, or a comparison of two runs"),
     "size": (startup, "size of the wheel and time of the import"),
     "peak": (peak, "what this machine can do"),
+    "subnormals": (subnormals, "subnormal numbers against ordinary ones"),
 }
 
 

@@ -16,11 +16,15 @@ enum { CK_PROBE_FMAS = 12 };                       /* enough to hide the latency
 
 typedef enum { CK_FLOAT32, CK_FLOAT64, CK_DTYPES } ck_dtype;
 
+/* What a tile of sums begins with: the bias; what is stored, from an earlier call; the bias and a residual. */
+enum { CK_BIAS, CK_STORED, CK_RESIDUAL };
+
 /* Where a tile of sums begins and what happens to it before it is stored. */
 typedef struct {
     const void *bias;                              /* one value per output channel of the panel, or NULL for zeros */
     ptrdiff_t cols;                                /* channels to store; the rest of the last vector is padding */
-    int resume;                                    /* start from the stored sums of an earlier call instead */
+    int resume;                                    /* CK_BIAS, CK_STORED or CK_RESIDUAL */
+    ptrdiff_t residual;                            /* bytes from each output to what is added to it */
     int relu;
     const void *next;                              /* a panel that is read soon, to be fetched; NULL fetches the next rows */
 } ck_finish;
@@ -95,7 +99,8 @@ typedef struct {
     ptrdiff_t x_pixel, y_pixel;                    /* from what one pixel reads to what the next reads; from pixel to pixel */
     ptrdiff_t w_word;                              /* from one word of channels to the next in the filters */
     const void *bias;                              /* one value per channel, or NULL for zeros */
-    int resume;                                    /* start from the stored sums of an earlier call instead */
+    int resume;                                    /* CK_BIAS, CK_STORED or CK_RESIDUAL */
+    ptrdiff_t residual;                            /* bytes from each output to what is added to it */
     int relu;
 } ck_depthwise;
 

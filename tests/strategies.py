@@ -85,6 +85,32 @@ def busy_convs(draw: Any) -> Conv:
 
 
 @st.composite
+def convs_for(draw: Any, name: str) -> Conv:
+    """A convolution that the algorithm `name` can run in some pass, small or large."""
+    case = draw(convs() | busy_convs())
+    channels, o, k, stride, dilation, groups = case.x[-1], case.o, case.k, case.stride, case.dilation, case.groups
+    if name == "depthwise":
+        groups = channels = draw(st.integers(2, 40))
+        o = channels * draw(st.sampled_from([1, 1, 2, 3]))
+    elif name == "grouped":
+        groups = draw(st.integers(2, 9))
+        channels, o = (groups * draw(st.integers(2, 16)) for _ in range(2))
+    elif name == "first":
+        groups, channels, o = 1, draw(st.integers(1, 8)), draw(st.integers(1, 70))
+    elif name == "few":
+        groups, channels, o, stride, dilation = 1, draw(st.integers(1, 70)), draw(st.integers(1, 8)), 1, 1
+    elif name in ("winograd", "winograd2"):
+        stride, longest = 1, 3 if name == "winograd2" else 5
+        k = (*(draw(st.sampled_from([1, 3, longest])) for _ in k[1:]), draw(st.sampled_from([3, longest])))
+    elif name == "fft":
+        stride = dilation = 1
+    one = _roomy(Conv((1, *case.x[1:-1], channels), o, k, stride, case.padding, dilation, groups))
+    work = prod(one.y) * prod(k) * channels // groups
+    batch = draw(st.integers(1, 4)) + min(draw(st.sampled_from([0, 6 * 10**5])) // work, 300)
+    return Conv((batch, *one.x[1:]), o, k, stride, case.padding, dilation, groups)
+
+
+@st.composite
 def pools(draw: Any, dilated: bool = True, ranks: tuple = (1, 2, 3)) -> Pool:
     """A valid pooling."""
     rank = draw(st.sampled_from(ranks))

@@ -9,11 +9,13 @@ import pytest
 import strategies
 from bounds import assert_same_bits
 from cases import Conv, Pool, examples, from_layout, numbers, op, reproducible, to_layout
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from test_conv_arrays import VIEWS
 
 import convkit
+from convkit.ops.conv import planned
+from convkit.plan import choose
 
 THREADS = (1, 2, 3, 7)
 some_convs = strategies.convs() | strategies.busy_convs() | strategies.busy_convs()
@@ -64,7 +66,52 @@ def check_memory(case: Conv, dtype: str, seed: int, name: str, first: bool) -> N
     assert_same_bits(from_layout(out, layout), want["y"], "out")
 
 
-@settings(max_examples=examples(500))
+def passes(name: str, case: Conv, dy, x, w, b, **options) -> dict[str, np.ndarray]:
+    """What the algorithm `name` computes: those of y, dx and dw that it can run."""
+    conv = planned("conv", case.x, case.w, *case.how.values())
+    able = [which for which in choose.PASSES if choose.ALGORITHMS[name].refusal(conv, which) is None]
+    forward, grad, how = op("conv", case), op("conv", case, "_grad"), {"algorithm": name, **case.how, **options}
+    runs = {
+        "forward": lambda: forward(x, w, b, **how),
+        "input": lambda: grad(dy, x, w, needs=("x",), **how)[0],
+        "filters": lambda: grad(dy, x, w, needs=("w",), **how)[1],
+    }
+    return {which: runs[which]() for which in able}
+
+
+@reproducible
+def check_algorithm(name: str, case: Conv, dtype: str, seed: int, at: int, view: str) -> None:
+    """Threads, memory, and a split of the batch for the passes that have a result for each image."""
+    dy, x, w, b = arrays(case, dtype, seed)
+    want = passes(name, case, dy, x, w, b, threads=1)
+    assert want
+    for threads in THREADS[1:]:
+        for which, got in passes(name, case, dy, x, w, b, threads=threads).items():
+            assert_same_bits(got, want[which], f"{which}, {threads} threads")
+    for which, got in passes(name, case, *(VIEWS[view](a) for a in (dy, x, w, b))).items():
+        assert_same_bits(got, want[which], f"{which}, {view}")
+    parts = [passes(name, Conv(some.shape, *fields_of(case)), gradient, some, w, b)
+             for gradient, some in ((dy[:at], x[:at]), (dy[at:], x[at:]))]
+    for which in want.keys() - {"filters"}:
+        assert_same_bits(np.concatenate([part[which] for part in parts]), want[which], f"{which}, split at {at}")
+
+
+def fields_of(case: Conv) -> tuple:
+    return case.o, case.k, case.stride, case.padding, case.dilation, case.groups
+
+
+@pytest.mark.parametrize("name", choose.ALGORITHMS)
+@settings(max_examples=examples(25))
+@given(data=st.data(), dtype=strategies.dtypes, seed=strategies.seeds, cut=st.integers(0, 10**6), view=views)
+def test_every_algorithm_by_name_gives_the_same_bits(name, isa, data, dtype, seed, cut, view):
+    """Over any number of threads, any memory, any split of the batch. 2,000 configurations: CONVKIT_EXAMPLES=3."""
+    case = data.draw(strategies.convs_for(name))
+    conv = planned("conv", case.x, case.w, *case.how.values())
+    assume(any(choose.ALGORITHMS[name].refusal(conv, which) is None for which in choose.PASSES))
+    check_algorithm(name, case, dtype, seed, cut % (case.x[0] + 1), view)
+
+
+@settings(max_examples=examples(200))
 @given(case=some_convs, dtype=strategies.dtypes, seed=strategies.seeds)
 def test_any_number_of_threads_gives_the_same_bits(isa, case, dtype, seed):
     check_threads(case, dtype, seed)

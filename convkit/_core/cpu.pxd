@@ -4,12 +4,13 @@ cdef extern from "convkit.h" nogil:
         CK_FLOAT32, CK_FLOAT64
 
     enum:
-        CK_PLAIN, CK_SMALL, CK_FOUR, CK_FIVE, CK_SIX, CK_PROBE_FMAS, CK_MAX_VECS, CK_MAX_ROWS, CK_POOL_TAPS
+        CK_BIAS, CK_STORED, CK_RESIDUAL, CK_PLAIN, CK_SMALL, CK_FOUR, CK_FIVE, CK_SIX, CK_PROBE_FMAS, CK_MAX_VECS, CK_MAX_ROWS, CK_POOL_TAPS
 
     ctypedef struct ck_finish:
         const void *bias
         Py_ssize_t cols
         int resume
+        Py_ssize_t residual
         int relu
         const void *next
 
@@ -52,6 +53,7 @@ cdef extern from "convkit.h" nogil:
         Py_ssize_t taps, x_tap, w_tap, x_pixel, y_pixel, w_word
         const void *bias
         int resume
+        Py_ssize_t residual
         int relu
 
     ctypedef struct ck_depthwise_filters:

@@ -8,8 +8,8 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memset
 
 from convkit._core.border cimport ceil_div, clip
-from convkit._core.cpu cimport (Watch, ck_depthwise, ck_depthwise_filters, ck_flush_subnormals, ck_kernels, ck_mode,
-                                ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
+from convkit._core.cpu cimport (CK_RESIDUAL, CK_STORED, Watch, ck_depthwise, ck_depthwise_filters, ck_flush_subnormals,
+                                ck_kernels, ck_mode, ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
 
 cdef enum:
     NEAR = 24 << 10                             # bytes: what the lines of x that a target line reads may take of L1
@@ -43,6 +43,8 @@ cdef struct Work:                               # what all tasks share; strides 
     Py_ssize_t target_stride[4]
     Py_ssize_t images, channels, words, taps, itemsize
     Py_ssize_t panel, panels, block, blocks     # words of a panel; lines of a task
+    Py_ssize_t residual                         # bytes from the target to what is added to it
+    int start                                   # what sums begin with: CK_BIAS, or CK_RESIDUAL
     bint relu, flush
 
 
@@ -125,14 +127,20 @@ def pack(const real[:, :, :, :] w, real[::1] packed, int threads):
 
 
 def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] filters, const real[::1] bias,
-        real[:, :, :, :, :] target, bint relu, int threads):
-    """target = source * filters + bias, and ReLU of it, for the pixels of the schedule's phases."""
+        real[:, :, :, :, :] target, bint relu, int threads,
+        const real[:, :, :, :, :] residual=None):
+    """target = source * filters + bias, and ReLU of it, for the pixels of the schedule's phases.
+
+    `residual`, of the strides of the target, is added before ReLU.
+    """
     cdef Work work = schedule.work
     cdef Py_ssize_t i, t, tasks = target.shape[0] * work.blocks * work.panels
     work.relu, work.flush = relu, flushes()
     work.filters = <const char *>&filters[0]
     work.bias = <const char *>&bias[0] if bias is not None else NULL
     work.source, work.target = <const char *>&source[0, 0, 0, 0, 0], <char *>&target[0, 0, 0, 0, 0]
+    if residual is not None:
+        work.start, work.residual = CK_RESIDUAL, <const char *>&residual[0, 0, 0, 0, 0] - <const char *>work.target
     for i in range(4):
         work.source_stride[i] = source.strides[i] // <Py_ssize_t>sizeof(real)
         work.target_stride[i] = target.strides[i] // <Py_ssize_t>sizeof(real)
@@ -179,7 +187,7 @@ cdef void line(const Work *work, Py_ssize_t image, Py_ssize_t panel, const Phase
     cdef const char *w = work.filters + word * work.taps * vector * work.itemsize
     cdef char *y = work.target + (image * work.target_stride[0] + (pd.first + d * pd.step) * work.target_stride[1]
                                   + (ph.first + h * ph.step) * work.target_stride[2] + channel) * work.itemsize
-    g.x, g.w, g.w_word = lines, filters, work.taps * vector
+    g.x, g.w, g.w_word, g.residual = lines, filters, work.taps * vector, work.residual
     g.bias = work.bias + channel * work.itemsize if work.bias != NULL else NULL
     while True:
         g.rows = min(rows - row, <Py_ssize_t>ROWS)
@@ -189,7 +197,7 @@ cdef void line(const Work *work, Py_ssize_t image, Py_ssize_t panel, const Phase
                             + (sh.at + th * ph.at_step) * work.source_stride[2]) * work.itemsize
             filters[i] = w + ((pd.tap + (sd.first + td) * pd.tap_step) * ad.weight
                               + (ph.tap + (sh.first + th) * ph.tap_step) * ah.weight) * vector * work.itemsize
-        g.resume = row > 0
+        g.resume = CK_STORED if row > 0 else work.start
         row += g.rows
         g.relu = work.relu and row == rows
         for i in range(work.axis[2].count):

@@ -4,8 +4,8 @@
 # each pixel; a tap in the padding points at zeros.
 from cython.parallel cimport prange, threadid
 from convkit._core.border cimport ceil_div, clip
-from convkit._core.cpu cimport (CK_MAX_VECS, Watch, ck_finish, ck_flush_subnormals, ck_kernels, ck_mode, ck_write_mode,
-                                flushes, raise_if_stopped, real, stopped, table, watch)
+from convkit._core.cpu cimport (CK_MAX_VECS, CK_RESIDUAL, CK_STORED, Watch, ck_finish, ck_flush_subnormals, ck_kernels, ck_mode,
+                                ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
 from convkit._core.view cimport View, drop, lift
 
 cdef enum:
@@ -41,6 +41,8 @@ cdef struct Work:                               # what all tasks of a pass share
     const Py_ssize_t *offsets                   # of `run_small`, or NULL
     const char *filters
     const char *bias
+    Py_ssize_t residual                         # bytes from the target to what is added to it
+    int start                                   # what sums begin with: CK_BIAS, or CK_RESIDUAL
     bint relu, flush
     Py_ssize_t groups, depth, cols, block, together, taps_of_filter, itemsize, vecs, panels, batches, blocks
 
@@ -195,14 +197,20 @@ cdef class Schedule:
 
 
 def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] filters, const real[::1] bias,
-        real[:, :, :, :, :] target, bint relu, int threads):
-    """target = source * filters + bias, and ReLU of it, for the pixels of the schedule's phases."""
+        real[:, :, :, :, :] target, bint relu, int threads,
+        const real[:, :, :, :, :] residual=None):
+    """target = source * filters + bias, and ReLU of it, for the pixels of the schedule's phases.
+
+    `residual`, of the strides of the target, is added before ReLU.
+    """
     cdef Work work = schedule.work
     cdef Py_ssize_t i, t, tasks = schedule.tasks
     work.relu, work.flush = relu, flushes()
     work.filters = <const char *>&filters[0]
     work.bias = <const char *>&bias[0] if bias is not None else NULL
     work.source.origin, work.target.origin = <const char *>&source[0, 0, 0, 0, 0], <char *>&target[0, 0, 0, 0, 0]
+    if residual is not None:
+        work.start, work.residual = CK_RESIDUAL, <const char *>&residual[0, 0, 0, 0, 0] - <const char *>work.target.origin
     work.source.stride[0], work.target.stride[0] = source.strides[0], target.strides[0]
     for i in range(3):
         work.source.size[i] = source.shape[i + 1]
@@ -235,7 +243,7 @@ cdef void task(const Work *work, Py_ssize_t number) noexcept nogil:
     b.rows = <int>min(work.block, pixels - first)
     s.origin += group * s.pixel
     locate(&b, &s, &work.target, run, first)
-    finish.next = NULL
+    finish.next, finish.residual = NULL, work.residual
     while tap < taps:
         count = min(<Py_ssize_t>TAPS, taps - tap)
         last = tap + count == taps
@@ -243,7 +251,7 @@ cdef void task(const Work *work, Py_ssize_t number) noexcept nogil:
             rebase(pointers, work.offsets + (first // work.block * taps + tap) * BLOCK, &s, b.rows, count)
         else:
             point(pointers, &b, &s, work.taps + 3 * (run[0] + tap), count)
-        finish.resume = tap > 0
+        finish.resume = CK_STORED if tap > 0 else work.start
         finish.relu = work.relu and last
         for p in range(batch * work.together, min(work.panels, (batch + 1) * work.together)):
             start, stop = work.vecs * p // work.panels, work.vecs * (p + 1) // work.panels

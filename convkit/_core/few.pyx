@@ -31,7 +31,8 @@ cdef struct Work:                               # what all tasks of a pass share
     Py_ssize_t target_stride[4]
     const char *filters
     const char *bias
-    bint relu, flush
+    Py_ssize_t residual                         # bytes from the target to what is added to it
+    bint adds, relu, flush
     Py_ssize_t itemsize, images, depth, cols, vecs, panels, width           # width: of a pixel's products, in elements
     Py_ssize_t step                             # elements from one window to the next
     Py_ssize_t reach                            # windows that a target pixel lies under
@@ -73,7 +74,7 @@ cdef class Windows:
         work.pixels = ceil_div(aw.target, work.pieces)
         # Windows stand out of the piece at both ends, and the kernels read and write a vector further.
         work.line = (work.pixels + 2 * aw.stride) * cols + work.k.vector
-        self.scratch = ((work.axes[0].kernel * work.ring * ah.kernel + 2) * work.line
+        self.scratch = ((work.axes[0].kernel * work.ring * ah.kernel + 3) * work.line
                         + (work.run + work.reach) * work.width + work.k.vector)
         self.packed = work.axes[0].kernel * depth * work.width
 
@@ -94,8 +95,12 @@ cdef class Windows:
 
 
 def run(Windows windows, const real[:, :, :, :, :] source, const real[::1] filters, const real[::1] bias,
-        real[:, :, :, :, :] target, real[::1] scratch, bint relu, int threads):
-    """target = the sum of the windows + bias, and ReLU of it."""
+        real[:, :, :, :, :] target, real[::1] scratch, bint relu, int threads,
+        const real[:, :, :, :, :] residual=None):
+    """target = the sum of the windows + bias, and ReLU of it.
+
+    `residual`, of the strides of the target, is added before ReLU.
+    """
     cdef Work work = windows.work
     cdef Py_ssize_t i, t, tasks = windows.tasks(threads), room = windows.scratch * sizeof(real)
     windows.cut(&work, threads)
@@ -103,6 +108,9 @@ def run(Windows windows, const real[:, :, :, :, :] source, const real[::1] filte
     work.filters = <const char *>&filters[0]
     work.bias = <const char *>&bias[0] if bias is not None else NULL
     work.source, work.target = <const char *>&source[0, 0, 0, 0, 0], <char *>&target[0, 0, 0, 0, 0]
+    work.adds = residual is not None
+    if work.adds:
+        work.residual = <const char *>&residual[0, 0, 0, 0, 0] - <const char *>work.target
     for i in range(4):
         work.source_stride[i], work.target_stride[i] = source.strides[i], target.strides[i]
     cdef Watch w = watch()
@@ -118,10 +126,11 @@ cdef void task(const Work *work, Watch *w, int thread, Py_ssize_t number, char *
     cdef Py_ssize_t piece = number % work.pieces, block = number // work.pieces % work.blocks, h, i
     cdef Py_ssize_t d = number // (work.pieces * work.blocks) % work.axes[0].target
     cdef Py_ssize_t n = number // (work.pieces * work.blocks * work.axes[0].target)
-    cdef Py_ssize_t first = piece * work.pixels, pixels = min(work.pixels, aw.target - first), base, end
+    cdef Py_ssize_t first = piece * work.pixels, pixels = min(work.pixels, aw.target - first), base, end, before
     cdef Py_ssize_t slots = work.axes[0].kernel * work.ring, bytes = work.line * work.itemsize
     cdef char *line = room + slots * work.axes[1].kernel * bytes
     cdef char *bias = line + bytes
+    cdef char *residual = bias + bytes
     cdef char *y
     cdef ck_mode mode
     if pixels <= 0:
@@ -131,35 +140,40 @@ cdef void task(const Work *work, Watch *w, int thread, Py_ssize_t number, char *
     end = ceil_div(first + pixels + aw.lo, aw.stride)
     ring.last = clip(end, 0, aw.source + work.reach - 1)
     ring.first = clip(base, 0, ring.last)
-    ring.sums, ring.products = room, bias + bytes
+    ring.sums, ring.products = room, residual + bytes
     for i in range(slots):
         ring.held[i] = -1
-    memset(bias, 0, bytes)
+    memset(bias, 0, 2 * bytes)
     for i in range((end - base) * aw.stride if work.bias != NULL else 0):
         memcpy(bias + i * work.cols * work.itemsize, work.bias, work.cols * work.itemsize)
     for h in range(block * work.lines, min((block + 1) * work.lines, work.axes[1].target)):
         if stopped(w, thread, h):
             break
-        add(work, &ring, n, d, h, line, bias, clip(ring.first - base, 0, end - base), end - base)
         y = (work.target + n * work.target_stride[0] + d * work.target_stride[1] + h * work.target_stride[2]
              + first * work.target_stride[3])
-        write(work, y, line + (first + aw.lo - base * aw.stride) * work.cols * work.itemsize, pixels)
+        before = (first + aw.lo - base * aw.stride) * work.cols * work.itemsize         # of the windows stand out of the piece
+        if work.adds:
+            copy(residual + before, work.cols * work.itemsize, y + work.residual, work.target_stride[3], work, pixels)
+        add(work, &ring, n, d, h, line, bias, residual, clip(ring.first - base, 0, end - base), end - base)
+        copy(y, work.target_stride[3], line + before, work.cols * work.itemsize, work, pixels)
     ck_write_mode(mode)
 
 
-cdef inline void write(const Work *work, char *y, const char *line, Py_ssize_t pixels) noexcept nogil:
+cdef inline void copy(char *to, Py_ssize_t to_step, const char *of, Py_ssize_t of_step, const Work *work,
+                      Py_ssize_t pixels) noexcept nogil:
     cdef Py_ssize_t bytes = work.cols * work.itemsize, i
-    if work.target_stride[3] == bytes:
-        memcpy(y, line, pixels * bytes)
+    if to_step == bytes and of_step == bytes:
+        memcpy(to, of, pixels * bytes)
     else:
         for i in range(pixels):
-            memcpy(y + i * work.target_stride[3], line + i * bytes, bytes)
+            memcpy(to + i * to_step, of + i * of_step, bytes)
 
 
 cdef inline void add(const Work *work, Ring *ring, Py_ssize_t n, Py_ssize_t d, Py_ssize_t h, char *line, const char *bias,
-                     Py_ssize_t before, Py_ssize_t windows) noexcept nogil:
-    """Line (d, h) of the target: `windows` steps of the bias, to which the sums are added from step `before` on."""
-    cdef const void *taps[TAPS]
+                     const char *residual, Py_ssize_t before, Py_ssize_t windows) noexcept nogil:
+    """Line (d, h) of the target: `windows` steps of bias and residual, to which the sums are added from step `before` on."""
+    cdef const void *taps[TAPS + 1]
+    cdef const void *rest = residual
     cdef const Window *ad = &work.axes[0]
     cdef const Window *ah = &work.axes[1]
     cdef Py_ssize_t kd, kh, sd, sh, slot, count = 0, step = work.step * work.itemsize
@@ -180,10 +194,13 @@ cdef inline void add(const Work *work, Ring *ring, Py_ssize_t n, Py_ssize_t d, P
             taps[count] = ring.sums + (slot * ah.kernel + kh) * work.line * work.itemsize
             count += 1
     # In this order, as the kernel stores whole vectors.
-    work.k.sum_lines(0, before * work.step, NULL, bias, line, work.relu)
-    work.k.sum_lines(count, inside * work.step, taps, bias + before * step, line + before * step, work.relu)
+    work.k.sum_lines(work.adds, before * work.step, &rest, bias, line, work.relu)
+    rest = residual + before * step
+    taps[count] = rest
+    work.k.sum_lines(count + work.adds, inside * work.step, taps, bias + before * step, line + before * step, work.relu)
     before += inside
-    work.k.sum_lines(0, (windows - before) * work.step, NULL, bias + before * step, line + before * step, work.relu)
+    rest = residual + before * step
+    work.k.sum_lines(work.adds, (windows - before) * work.step, &rest, bias + before * step, line + before * step, work.relu)
 
 
 cdef void multiply(const Work *work, Ring *ring, Py_ssize_t slot, Py_ssize_t kd, Py_ssize_t n, Py_ssize_t d,

@@ -7,8 +7,8 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy, memset
 
 from convkit._core.border cimport ceil_div, clip
-from convkit._core.cpu cimport (CK_MAX_ROWS, Watch, ck_finish, ck_flush_subnormals, ck_kernels, ck_mode, ck_write_mode, flushes,
-                                raise_if_stopped, real, stopped, table, watch)
+from convkit._core.cpu cimport (CK_MAX_ROWS, CK_RESIDUAL, Watch, ck_finish, ck_flush_subnormals, ck_kernels, ck_mode,
+                                ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
 
 cdef enum:
     TAPS = 64                                   # most rows of a filter, as in plan/first.py
@@ -60,6 +60,8 @@ cdef struct Work:                               # what all tasks of a pass share
     const Py_ssize_t *again                     # for each tap, the tap that read the same line one target line before, or -1
     const char *filters
     const char *bias
+    Py_ssize_t residual                         # bytes from the target to what is added to it
+    int start                                   # what sums begin with: CK_BIAS, or CK_RESIDUAL
     bint relu, flush
     Py_ssize_t images, depth, cols, filter_taps, itemsize, vecs, panels
     Py_ssize_t planes, pieces, pixels, blocks, lines        # of a phase: tasks along d and w, pixels of one; along h, lines
@@ -110,14 +112,20 @@ cdef class Lines:
 
 
 def run(Lines lines, const real[:, :, :, :, :] source, const real[::1] filters, const real[::1] bias,
-        real[:, :, :, :, :] target, real[::1] scratch, bint relu, int threads):
-    """target = source * filters + bias, and ReLU of it, for the pixels of the phases."""
+        real[:, :, :, :, :] target, real[::1] scratch, bint relu, int threads,
+        const real[:, :, :, :, :] residual=None):
+    """target = source * filters + bias, and ReLU of it, for the pixels of the phases.
+
+    `residual`, of the strides of the target, is added before ReLU.
+    """
     cdef Work work = lines.work
     cdef Py_ssize_t i, t, tasks = lines.tasks, room = lines.scratch * sizeof(real)
     work.relu, work.flush = relu, flushes()
     work.filters = <const char *>&filters[0]
     work.bias = <const char *>&bias[0] if bias is not None else NULL
     work.source.origin, work.target = <const char *>&source[0, 0, 0, 0, 0], <char *>&target[0, 0, 0, 0, 0]
+    if residual is not None:
+        work.start, work.residual = CK_RESIDUAL, <const char *>&residual[0, 0, 0, 0, 0] - <const char *>work.target
     for i in range(4):
         work.source.stride[i], work.target_stride[i] = source.strides[i], target.strides[i]
     for i in range(3):
@@ -165,7 +173,7 @@ cdef inline void line(const Work *work, const Py_ssize_t *r, const void *const *
     """All panels of filters over a line."""
     cdef ck_finish finish
     cdef Py_ssize_t p, start, stop, channel, place
-    finish.next, finish.resume, finish.relu = NULL, False, work.relu
+    finish.next, finish.resume, finish.residual, finish.relu = NULL, work.start, work.residual, work.relu
     for p in range(work.panels):
         start, stop = work.vecs * p // work.panels, work.vecs * (p + 1) // work.panels
         channel = start * work.k.vector

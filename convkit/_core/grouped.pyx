@@ -6,8 +6,8 @@ from libc.stdint cimport uintptr_t
 
 from cython.parallel cimport prange, threadid
 
-from convkit._core.cpu cimport (Watch, ck_finish, ck_flush_subnormals, ck_group, ck_kernels, ck_mode, ck_pixels, ck_run,
-                                ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
+from convkit._core.cpu cimport (CK_RESIDUAL, Watch, ck_finish, ck_flush_subnormals, ck_group, ck_kernels, ck_mode, ck_pixels,
+                                ck_run, ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
 
 cdef enum:
     LINES = 64                                  # most lines of the source that a row reads, as in plan/grouped.py
@@ -54,6 +54,8 @@ cdef struct Work:                               # what all tasks of a pass share
     Array source, target                        # of a call
     const char *filters
     const char *bias
+    Py_ssize_t residual                         # bytes from the target to what is added to it
+    int start                                   # what sums begin with: CK_BIAS, or CK_RESIDUAL
     bint relu, flush
 
 
@@ -156,7 +158,8 @@ cdef void task(const Work *work, Py_ssize_t number) noexcept nogil:
     cdef ck_mode mode = ck_flush_subnormals(work.flush)
     locate(&c, work, unit, word)
     finish.bias = work.bias + c.word.target * work.itemsize if work.bias != NULL else NULL
-    finish.cols, finish.relu, finish.resume, finish.next = c.word.cols, work.relu, 0, NULL
+    finish.cols, finish.relu, finish.resume, finish.next = c.word.cols, work.relu, work.start, NULL
+    finish.residual = work.residual
     for i in range(first, min(work.row_count, first + work.g.row_chunk)):
         row = work.rows[i]
         for j in range(work.h.count):
@@ -248,12 +251,18 @@ cdef Work started(Schedule schedule, const real[:, :, :, :, :] source, const rea
 
 
 def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] filters, const real[::1] bias,
-        real[:, :, :, :, :] target, bint relu, int threads):
-    """target = source * filters + bias, and ReLU of it, for the pixels of the phases."""
+        real[:, :, :, :, :] target, bint relu, int threads,
+        const real[:, :, :, :, :] residual=None):
+    """target = source * filters + bias, and ReLU of it, for the pixels of the phases.
+
+    `residual`, of the strides of the target, is added before ReLU.
+    """
     cdef Work work = started[real](schedule, source, target)
     cdef Py_ssize_t t, tasks = schedule.tasks
     work.relu, work.filters = relu, <const char *>&filters[0]
     work.bias = <const char *>&bias[0] if bias is not None else NULL
+    if residual is not None:
+        work.start, work.residual = CK_RESIDUAL, <const char *>&residual[0, 0, 0, 0, 0] - <const char *>work.target.origin
     cdef Watch w = watch()
     for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
         if not stopped(&w, threadid(), t):

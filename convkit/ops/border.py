@@ -42,9 +42,10 @@ class Boxes:
             for part in parts(conv, box, mode, itemsize)
         ]
 
-    def forward(self, conv, x, packed, b, y, relu: bool, threads: int) -> None:
+    def forward(self, conv, x, packed, b, y, relu: bool, threads: int, residual=None) -> None:
         for part, runs in self.parts:
-            runs.forward(part.conv, pick(x[part.images], part.picks), packed, b, y[part.outputs], relu, threads)
+            images, added = pick(x[part.images], part.picks), None if residual is None else residual[part.outputs]
+            engine.forward(runs, part.conv, images, packed, b, y[part.outputs], relu, threads, added)
 
     def grad_input(self, conv, dy, packed, dx, threads: int) -> None:
         dx[...] = 0

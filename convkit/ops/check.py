@@ -133,13 +133,22 @@ def bias(b, outputs: int, op: str) -> np.ndarray:
     return np.ascontiguousarray(b)
 
 
+def residual(value, shape, first: bool, op: str) -> np.ndarray:
+    """What is added to a result of channels-last `shape`, as a view with the channels last."""
+    added = images(array(value, op, "residual"), len(shape) - 2, first, op, "residual")
+    if added.shape != tuple(shape):
+        got = named(added.shape, first)
+        raise ValueError(f"{op}: residual must have the shape of the output {named(shape, first)}, got {got}")
+    return added
+
+
 def axes_text(name: str) -> str:
     return "(" + ", ".join(name) + ")"
 
 
-def lifted(x: np.ndarray) -> np.ndarray:
+def lifted(x: np.ndarray | None) -> np.ndarray | None:
     """A view of channels-last (N, ..., C) as (N, D, H, W, C)."""
-    return x[(slice(None), *(None,) * (5 - x.ndim))]
+    return None if x is None else x[(slice(None), *(None,) * (5 - x.ndim))]
 
 
 def readable(x: np.ndarray, threads: int = 1) -> np.ndarray:

@@ -68,10 +68,10 @@ def chosen(conv: plan.Conv, which: str, pad_mode: str, algorithm: str, itemsize:
 
 
 def _conv(
-    op, rank, x, w, b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads, pad_mode, flip
+    op, rank, x, w, b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads, pad_mode, flip, residual
 ):
     how = op, stride, padding, dilation, groups, layout, activation, algorithm, threads, pad_mode, flip
-    if type(w) is PackedFilters and out is None:
+    if type(w) is PackedFilters and out is None and residual is None:
         y = w.calls.again(x, b, how)
         if y is not None:
             return y
@@ -82,19 +82,21 @@ def _conv(
     x = check.array(x, op, "x")
     if x.ndim == rank + 1:
         how = stride, padding, dilation, groups, layout, activation, algorithm, check.batch_of_one(out), threads, pad_mode, flip
-        y = _conv(op, rank, x[None], w, b, *how)
+        residual = None if residual is None else check.array(residual, op, "residual")[None]
+        y = _conv(op, rank, x[None], w, b, *how, residual)
         return y[0] if out is None else out
     x = check.images(x, rank, first, op)
     packed = packed_or_plain(w, rank, first, groups, op, flip)
     conv = planned(op, x.shape, packed.w.shape, stride, padding, dilation, groups)
     b = None if b is None else check.bias(b, conv.outputs, op)
-    check.same_dtype(op, x=x, w=packed.w, b=b)
+    residual = None if residual is None else check.residual(residual, conv.out_shape, first, op)
+    check.same_dtype(op, x=x, w=packed.w, b=b, residual=residual)
     threads = workers(threads, conv.flop, op)
-    y = check.result(out, conv.out_shape, x.dtype, first, (x, packed.w, b), op)
+    y = check.result(out, conv.out_shape, x.dtype, first, (x, packed.w, b, residual), op)
     runs = chosen(conv, "forward", pad_mode, algorithm, x.itemsize, op)
-    if out is None and not first:
+    if out is None and residual is None and not first:
         again.keep(w, x, b, how, conv, runs, packed)
-    engine.forward(runs, conv, x, packed, b, y, activation == "relu", threads)
+    engine.forward(runs, conv, x, packed, b, y, activation == "relu", threads, residual)
     return check.returned(y, out, first)
 
 
@@ -109,6 +111,7 @@ def conv1d(
     groups: int = 1,
     pad_mode: str = "constant",
     flip: bool = False,
+    residual: ArrayLike | None = None,
     layout: str = "NLC",
     activation: str | None = None,
     algorithm: str = "auto",
@@ -123,7 +126,7 @@ def conv1d(
         float32 or float64; channels second for a channels-first `layout`.
     w : array_like of shape (O, K, C / groups), or PackedFilters
         Filters; the input channels second for a channels-first `layout`.
-    b, stride, padding, dilation, groups, pad_mode, flip, layout, activation, algorithm, out, threads
+    b, stride, padding, dilation, groups, pad_mode, flip, residual, layout, activation, algorithm, out, threads
         As for `conv2d`, for one axis; padding may also be "causal" (all of it before the start).
 
     Returns
@@ -144,8 +147,9 @@ def conv1d(
     array([1., 2., 4.], dtype=float32)
     """
     return _conv(
-        "conv1d", 1, x, w, b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads, pad_mode, flip
-    )
+        "conv1d", 1, x, w, b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads, pad_mode, flip,
+        residual,
+    )  # fmt: skip
 
 
 def conv2d(
@@ -159,6 +163,7 @@ def conv2d(
     groups: int = 1,
     pad_mode: str = "constant",
     flip: bool = False,
+    residual: ArrayLike | None = None,
     layout: str = "NHWC",
     activation: str | None = None,
     algorithm: str = "auto",
@@ -192,6 +197,8 @@ def conv2d(
         it, or the other end of the image. x is not copied, only strips along its borders are.
     flip : bool
         Convolution as in mathematics: the filters are turned around along the spatial axes.
+    residual : array_like of the shape of the result, optional
+        Added to it before the activation, as at the end of a residual block; of any strides, as `x` is.
     layout : "NHWC" or "NCHW"
         Names of the caller's axes. Memory is channels last: an NCHW-shaped array whose channels are neighbours in memory,
         as the result of an NCHW call is, is read where it lies; any other one is converted once.
@@ -240,8 +247,9 @@ def conv2d(
            [20., 33., 24.]], dtype=float32)
     """
     return _conv(
-        "conv2d", 2, x, w, b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads, pad_mode, flip
-    )
+        "conv2d", 2, x, w, b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads, pad_mode, flip,
+        residual,
+    )  # fmt: skip
 
 
 def conv3d(
@@ -255,6 +263,7 @@ def conv3d(
     groups: int = 1,
     pad_mode: str = "constant",
     flip: bool = False,
+    residual: ArrayLike | None = None,
     layout: str = "NDHWC",
     activation: str | None = None,
     algorithm: str = "auto",
@@ -269,7 +278,7 @@ def conv3d(
         float32 or float64; channels second for a channels-first `layout`.
     w : array_like of shape (O, KD, KH, KW, C / groups), or PackedFilters
         Filters; the input channels second for a channels-first `layout`.
-    b, stride, padding, dilation, groups, pad_mode, flip, layout, activation, algorithm, out, threads
+    b, stride, padding, dilation, groups, pad_mode, flip, residual, layout, activation, algorithm, out, threads
         As for `conv2d`, for three axes.
 
     Returns
@@ -289,8 +298,9 @@ def conv3d(
     (1, 4, 4, 4, 5)
     """
     return _conv(
-        "conv3d", 3, x, w, b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads, pad_mode, flip
-    )
+        "conv3d", 3, x, w, b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads, pad_mode, flip,
+        residual,
+    )  # fmt: skip
 
 
 def conv_output_shape(

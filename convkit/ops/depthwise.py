@@ -26,19 +26,20 @@ def filters(packed: PackedFilters, schedule, isa: str, threads: int) -> Filters:
     return packed.of(("depthwise",), isa, lambda: Filters(packed.w, schedule, threads))
 
 
-def forward(conv: plan.Conv, x, packed, b, y, relu: bool, threads: int) -> None:
+def forward(conv: plan.Conv, x, packed, b, y, relu: bool, threads: int, residual=None) -> None:
     isa, times = cpu.isa(), conv.outputs // conv.channels
     schedule = tables.schedule(conv, "forward", isa, x.itemsize)
     w = filters(packed, schedule, isa, threads)
     if not w.finite:
-        direct.forward(conv, x, packed, b, y, relu, threads)
+        direct.forward(conv, x, packed, b, y, relu, threads, residual)
         return
-    run, x, y = RUN[x.dtype], check.lifted(check.readable(x, threads)), check.lifted(y)
+    run, x, y, residual = RUN[x.dtype], check.lifted(check.readable(x, threads)), check.lifted(y), check.lifted(residual)
     if times == 1:
-        run(schedule, x, w.array, b, y, relu, threads)
+        run(schedule, x, w.array, b, y, relu, threads, residual)
         return
     for n in range(conv.batch):                         # an image at a time, each channel repeated for its outputs
-        run(schedule, np.repeat(x[n : n + 1], times, axis=4), w.array, b, y[n : n + 1], relu, threads)
+        added = None if residual is None else residual[n : n + 1]
+        run(schedule, np.repeat(x[n : n + 1], times, axis=4), w.array, b, y[n : n + 1], relu, threads, added)
 
 
 def grad_input(conv: plan.Conv, dy, packed, dx, threads: int) -> None:

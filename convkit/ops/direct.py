@@ -12,15 +12,16 @@ from convkit.plan import conv as plan
 RUN = {np.dtype(np.float32): direct.run["float"], np.dtype(np.float64): direct.run["double"]}
 
 
-def run(walk: plan.Pass, source, packed: PackedFilters, b, target, relu: bool, threads: int) -> None:
-    """One pass of the direct engine, all of the target's pixels."""
+def run(walk: plan.Pass, source, packed: PackedFilters, b, target, relu: bool, threads: int, residual=None) -> None:
+    """One pass of the direct engine, all of the target's pixels; `residual` has the strides of the target."""
     source, target = check.lifted(check.readable(source, threads)), check.lifted(target)
     if not walk.covers:                                 # no phase of the gradient reaches some pixels
         target[...] = 0 if b is None else np.maximum(b, 0) if relu else b
     if not len(walk.order):
         return
     schedule = walk.schedule(source.itemsize)
-    RUN[source.dtype](schedule, source, panels(walk, packed, schedule.packed, threads), b, target, relu, threads)
+    filters, residual = panels(walk, packed, schedule.packed, threads), check.lifted(residual)
+    RUN[source.dtype](schedule, source, filters, b, target, relu, threads, residual)
 
 
 def panels(walk: plan.Pass, packed: PackedFilters, size: int, threads: int) -> np.ndarray:
@@ -34,8 +35,8 @@ def panels(walk: plan.Pass, packed: PackedFilters, size: int, threads: int) -> n
     return packed.of(("direct", walk.transposed), (cpu.isa(), walk.order_key, walk.conv.groups), pack)
 
 
-def forward(conv: plan.Conv, x, packed, b, y, relu: bool, threads: int) -> None:
-    run(conv.output_pass, x, packed, b, y, relu, threads)
+def forward(conv: plan.Conv, x, packed, b, y, relu: bool, threads: int, residual=None) -> None:
+    run(conv.output_pass, x, packed, b, y, relu, threads, residual)
 
 
 def grad_input(conv: plan.Conv, dy, packed, dx, threads: int) -> None:

@@ -2,10 +2,12 @@
 
 The module of an algorithm has these functions, which fill arrays that have at least one element:
 
-forward(conv, x, packed, b, y, relu, threads)
+forward(conv, x, packed, b, y, relu, threads, residual=None)
 grad_input(conv, dy, packed, dx, threads)
 grad_filters(conv, dy, x, dw, threads)
 transposed(conv, x, packed, b, y, relu, threads)    optional: grad_input with what follows it in a transposed convolution
+
+`residual` is added before ReLU; it has the strides of y, and may be y itself. Those in `ADDS_LATER` do not take it.
 
 All arrays are channels last, of any strides; the module calls `check.readable` where it needs neighbouring channels.
 """
@@ -29,6 +31,7 @@ MODULES = {
     "direct": direct,
     "im2col": lowering,
 }
+ADDS_LATER = winograd.WINOGRAD, winograd.WINOGRAD2, fft   # what they compute is put right before anything is added
 
 
 def module(conv, which: str, algorithm: str, itemsize: int, op: str):
@@ -36,11 +39,27 @@ def module(conv, which: str, algorithm: str, itemsize: int, op: str):
     return MODULES[check.planned(op, choose.algorithm, conv, which, algorithm, itemsize, cpu.strict())]
 
 
-def forward(runs, conv, x, packed, b, y, relu: bool, threads: int) -> None:
-    if y.size and conv.channels:
+def forward(runs, conv, x, packed, b, y, relu: bool, threads: int, residual=None) -> None:
+    if residual is not None and not (conv.channels and y.size and runs not in ADDS_LATER):
+        forward(runs, conv, x, packed, b, y, False, threads)
+        add(y, residual, relu)
+    elif residual is not None:
+        if residual.strides != y.strides:
+            y[...] = residual
+            residual = y
+        runs.forward(conv, x, packed, b, y, relu, threads, residual)
+    elif y.size and conv.channels:
         runs.forward(conv, x, packed, b, y, relu, threads)
     elif y.size:
         y[...] = of_nothing(b, relu)
+
+
+def add(y, residual, relu: bool) -> None:
+    """The residual of an algorithm that cannot add it on the way."""
+    with np.errstate(all="ignore"):
+        y += residual
+        if relu:
+            np.maximum(y, 0, out=y)
 
 
 def transposed(runs, conv, x, packed, b, y, relu: bool, threads: int) -> None:

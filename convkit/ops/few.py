@@ -6,9 +6,9 @@ from convkit.ops import direct
 from convkit.ops.first import run_lines, run_windows
 
 
-def forward(conv, x, packed, b, y, relu: bool, threads: int) -> None:
-    if not run_windows(conv, "forward", x, packed, b, y, relu, threads):
-        direct.forward(conv, x, packed, b, y, relu, threads)
+def forward(conv, x, packed, b, y, relu: bool, threads: int, residual=None) -> None:
+    if not run_windows(conv, "forward", x, packed, b, y, relu, threads, residual):
+        direct.forward(conv, x, packed, b, y, relu, threads, residual)
 
 
 def grad_input(conv, dy, packed, dx, threads: int) -> None:

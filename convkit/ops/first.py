@@ -12,17 +12,18 @@ WINDOWS = {np.dtype(np.float32): few.run["float"], np.dtype(np.float64): few.run
 LINES = {np.dtype(np.float32): first.run["float"], np.dtype(np.float64): first.run["double"]}
 
 
-def run_lines(walk, source, packed, b, target, relu: bool, threads: int) -> None:
+def run_lines(walk, source, packed, b, target, relu: bool, threads: int, residual=None) -> None:
     """A pass over a source with few channels."""
     source, target = check.lifted(check.readable(source, threads)), check.lifted(target)
     if not walk.covers:
         target[...] = 0
     lines = walk.lines(source.itemsize)
     panels = direct.panels(walk, packed, lines.packed, threads)
-    LINES[source.dtype](lines, source, panels, b, target, np.empty(threads * lines.scratch, source.dtype), relu, threads)
+    scratch = np.empty(threads * lines.scratch, source.dtype)
+    LINES[source.dtype](lines, source, panels, b, target, scratch, relu, threads, check.lifted(residual))
 
 
-def run_windows(conv, which: str, source, packed, b, target, relu: bool, threads: int) -> bool:
+def run_windows(conv, which: str, source, packed, b, target, relu: bool, threads: int, residual=None) -> bool:
     """A pass whose target has few channels; False, and nothing done, where filters are not finite.
 
     Padding is never multiplied here, and zero times infinity is not zero; for a gradient there is no padding.
@@ -37,7 +38,7 @@ def run_windows(conv, which: str, source, packed, b, target, relu: bool, threads
     panels = packed.of(("few", which), cpu.isa(), pack)
     source, target = check.lifted(check.readable(source, threads)), check.lifted(target)
     scratch = np.empty(threads * windows.scratch, source.dtype)
-    WINDOWS[source.dtype](windows, source, panels, b, target, scratch, relu, threads)
+    WINDOWS[source.dtype](windows, source, panels, b, target, scratch, relu, threads, check.lifted(residual))
     return True
 
 
@@ -54,8 +55,8 @@ def packed_taps(w: np.ndarray, forward: bool, size: int, threads: int) -> np.nda
     return result
 
 
-def forward(conv, x, packed, b, y, relu: bool, threads: int) -> None:
-    run_lines(conv.output_pass, x, packed, b, y, relu, threads)
+def forward(conv, x, packed, b, y, relu: bool, threads: int, residual=None) -> None:
+    run_lines(conv.output_pass, x, packed, b, y, relu, threads, residual)
 
 
 small_call = direct.small_call    # the same bits; lines pay for their copies in larger calls alone

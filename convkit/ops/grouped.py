@@ -15,7 +15,7 @@ RUN = {dtype: grouped.run[name] for dtype, name in DTYPES.items()}
 GRAD = {dtype: grouped.grad[name] for dtype, name in DTYPES.items()}
 
 
-def run(walk: plan.Pass, source, packed: PackedFilters, b, target, relu: bool, threads: int) -> None:
+def run(walk: plan.Pass, source, packed: PackedFilters, b, target, relu: bool, threads: int, residual=None) -> None:
     """One pass, all of the target's pixels."""
     source, target = check.lifted(check.readable(source, threads)), check.lifted(target)
     if not walk.covers:
@@ -25,7 +25,7 @@ def run(walk: plan.Pass, source, packed: PackedFilters, b, target, relu: bool, t
     schedule = tables.schedule(walk, source.itemsize, False)
     key = cpu.isa(), walk.order_key
     filters = packed.of(("grouped", walk.transposed), key, lambda: pack(walk, schedule, packed.w, threads))
-    RUN[source.dtype](schedule, source, filters, b, target, relu, threads)
+    RUN[source.dtype](schedule, source, filters, b, target, relu, threads, check.lifted(residual))
 
 
 def pack(walk: plan.Pass, schedule, w, threads: int) -> np.ndarray:
@@ -35,8 +35,8 @@ def pack(walk: plan.Pass, schedule, w, threads: int) -> np.ndarray:
     return result
 
 
-def forward(conv: plan.Conv, x, packed, b, y, relu: bool, threads: int) -> None:
-    run(conv.output_pass, x, packed, b, y, relu, threads)
+def forward(conv: plan.Conv, x, packed, b, y, relu: bool, threads: int, residual=None) -> None:
+    run(conv.output_pass, x, packed, b, y, relu, threads, residual)
 
 
 def grad_input(conv: plan.Conv, dy, packed, dx, threads: int) -> None:

@@ -12,6 +12,7 @@ from functools import cached_property, lru_cache
 from itertools import groupby, product
 from math import prod
 from typing import Any, NamedTuple
+from weakref import proxy
 
 import numpy as np
 
@@ -32,11 +33,15 @@ class Conv:
         self.axes, self.rank = axes, rank
         self.chosen: dict[tuple, str] = {}              # by plan/choose.py
         self.tilings: dict[tuple, Any] = {}             # by plan/winograd.py
-        self.schedules: dict[tuple[str, str, int], few.Windows] = {}
+        self.schedules: dict[tuple, Any] = {}           # of _core/few.pyx and _core/depthwise.pyx
+
+    @property
+    def one_image(self) -> Conv:
+        return self if self.batch == 1 else self.first_image
 
     @cached_property
-    def one_image(self) -> Conv:
-        return self if self.batch == 1 else Conv(1, self.channels, self.outputs, self.groups, self.axes, self.rank)
+    def first_image(self) -> Conv:
+        return Conv(1, self.channels, self.outputs, self.groups, self.axes, self.rank)
 
     @cached_property
     def out_shape(self) -> tuple[int, ...]:
@@ -75,7 +80,7 @@ class Conv:
 
     def windows_over(self, which: str, itemsize: int) -> few.Windows:
         """The forward pass or the gradient of the input as windows that are added up, for `_core/few.pyx`."""
-        key = which, cpu.isa(), itemsize
+        key = "few", which, cpu.isa(), itemsize
         if key not in self.schedules:
             forward = which == "forward"
             axes = [
@@ -131,7 +136,8 @@ class Pass:
     """
 
     def __init__(self, conv: Conv, transposed: bool, walks: list[list[Phase]]):
-        self.conv, self.transposed, self.walks = conv, transposed, walks
+        self.conv = proxy(conv)                         # which owns the pass: without a cycle both go when the plan does
+        self.transposed, self.walks = transposed, walks
         self.depth, self.cols = conv.channels // conv.groups, conv.outputs // conv.groups
         self.source, self.target = [a.size for a in conv.axes], [a.out for a in conv.axes]
         self.source_step, self.target_step = np.array([a.stride for a in conv.axes], np.intp), np.ones(3, np.intp)

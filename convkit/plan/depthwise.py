@@ -12,8 +12,6 @@ lo, hi           target pixels lo <= j < hi of the phase whose taps all lie insi
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 
 from convkit._core import depthwise
@@ -38,9 +36,15 @@ def table(phase, step: int, source: int, source_step: int) -> tuple[int, ...]:
     return phase.first, step, phase.pixels, len(taps), tap, next_tap - tap, at, next_at - at, lo, hi
 
 
-@lru_cache(maxsize=64)
 def schedule(conv, which: str, isa: str, itemsize: int) -> depthwise.Schedule:
     """A pass cut into tasks, for the ISA in use; the gradient of the filters goes over the pixels of the output."""
+    key = "depthwise", which, isa, itemsize
+    if key not in conv.schedules:
+        conv.schedules[key] = scheduled(conv, which, itemsize)
+    return conv.schedules[key]
+
+
+def scheduled(conv, which: str, itemsize: int) -> depthwise.Schedule:
     whole = conv.input_pass if which == "input" else conv.output_pass
     steps, sources = ([int(n) for n in step] for step in (whole.target_step, whole.source_step))
     rows, axes, tap = [], [], 1

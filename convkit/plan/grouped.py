@@ -5,7 +5,6 @@ A task walks down a column of the target, `strip` pixels wide, for the channels 
 
 from __future__ import annotations
 
-from functools import lru_cache
 from itertools import product
 from math import ceil, gcd
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,11 +30,9 @@ def refusal(conv: Conv, which: str) -> str | None:
     each = conv.channels // conv.groups, conv.outputs // conv.groups
     if not all(n in CHANNELS for n in each):
         return f"groups of {each[0]} to {each[1]} channels, wanted 2 to 16"
-    walk = conv.input_pass if which == "input" else conv.output_pass
-    return too_large(walk)
+    return too_large(conv.input_pass if which == "input" else conv.output_pass)
 
 
-@lru_cache(maxsize=256)
 def too_large(walk: Pass) -> str | None:
     """Why not, where a row reads too many lines or pixels."""
     if not len(walk.order):

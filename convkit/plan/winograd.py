@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from math import prod
+from weakref import proxy
 
 import numpy as np
 
@@ -71,7 +72,7 @@ class Plan:
     """One pass of a convolution as tiles: x -> y, or transposed dy -> dx."""
 
     def __init__(self, conv, transposed: bool, small: bool):
-        self.conv, self.transposed, self.small = conv, transposed, small
+        self.conv, self.transposed, self.small = proxy(conv), transposed, small
         self.kernel = [a.kernel for a in conv.axes]
         self.dilation = [a.dilation for a in conv.axes]
         self.source, self.target = [a.size for a in conv.axes], [a.out for a in conv.axes]

@@ -16,7 +16,13 @@ CK_INLINE void strip_of(const int strip, const int taps, const int step, const c
     vf sums[8];
 #pragma GCC unroll 8
     for (int p = 0; p < strip; p++)
-        sums[p] = g->resume ? v_load_n(y + p * g->y_pixel, n) : start;
+        sums[p] = g->resume == CK_STORED ? v_load_n(y + p * g->y_pixel, n) : start;
+    if (g->resume == CK_RESIDUAL) {
+        const real *residual = (const real *)((const char *)y + g->residual);
+#pragma GCC unroll 8
+        for (int p = 0; p < strip; p++)
+            sums[p] = v_add(start, v_load_n(residual + p * g->y_pixel, n));
+    }
     for (ptrdiff_t r = 0; r < g->rows; r++) {
         const real *x = (const real *)g->x[r] + x_at, *w = (const real *)g->w[r] + w_at;
         if (taps) {                                /* known taps; neighbouring outputs lie `step` taps apart */

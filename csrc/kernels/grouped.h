@@ -55,6 +55,12 @@ CK_INLINE void group_of(const int rows, const int how, const ck_group *g, ptrdif
         sums[r] = first;
         __builtin_prefetch(y + r * y_step + next, 1);
     }
+    if (finish->resume == CK_RESIDUAL) {
+        const real *residual = (const real *)((const char *)y + finish->residual);
+#pragma GCC unroll 14
+        for (int r = 0; r < rows; r++)
+            sums[r] = v_add(first, v_load_n(residual + r * y_step, finish->cols));
+    }
     for (ptrdiff_t i = 0; i < lines; i++)
         for (const ck_run *run = g->run; run < g->run + g->runs; w += g->depth * run->span * VL, run++) {
             if (run->span == 3)

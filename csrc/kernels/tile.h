@@ -22,10 +22,14 @@ CK_INLINE void tile_start(const int rows, const int vecs, vf sums[][VECS], void 
 #pragma GCC unroll 14
         for (int r = 0; r < rows; r++)
             sums[r][v] = first;
-        if (finish->resume) {
+        if (finish->resume == CK_STORED) {
 #pragma GCC unroll 14
             for (int r = 0; r < rows; r++)
                 sums[r][v] = v_load_n((const real *)c[r] + v * VL, width);
+        } else if (finish->resume == CK_RESIDUAL) {
+#pragma GCC unroll 14
+            for (int r = 0; r < rows; r++)
+                sums[r][v] = v_add(first, v_load_n((const real *)((const char *)c[r] + finish->residual) + v * VL, width));
         }
     }
 }

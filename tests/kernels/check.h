@@ -123,6 +123,23 @@ static const real *input(ptrdiff_t count)
     return a;
 }
 
+/* What sums begin with, and for CK_RESIDUAL the array at `*residual` bytes from y. */
+static int a_start(const real *y, ptrdiff_t count, const real **added, ptrdiff_t *residual)
+{
+    const int start = (int)draw() % 3;
+    *added = start == CK_RESIDUAL ? input(count) : NULL;
+    *residual = *added ? (const char *)*added - (const char *)y : 0;
+    return start;
+}
+
+/* The sum before the first product, and its size. */
+static double begun(int start, double stored, const real *bias, ptrdiff_t o, const real *added, ptrdiff_t at, double *size)
+{
+    const double first = start == CK_STORED ? stored : bias ? (double)bias[o] : 0, more = added ? (double)added[at] : 0;
+    *size = fabs(first) + fabs(more);
+    return first + more;
+}
+
 static double *copy_of(const real *a, ptrdiff_t count)
 {
     double *copy = malloc((size_t)(count + 1) * sizeof *copy);

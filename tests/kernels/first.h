@@ -9,8 +9,11 @@ static void line_tiles_once(ptrdiff_t pixels, int vecs, ptrdiff_t cols, ptrdiff_
     for (ptrdiff_t t = 0; t < taps; t++)
         a[t] = input((pixels - 1) * a_step + depth);
     const real *panel = input(taps * depth * width), *bias = draw() % 2 ? input(cols) : NULL;
-    const ck_finish finish = { .bias = bias, .cols = cols, .resume = draw() % 3 == 0, .relu = (int)draw() % 2 };
     real *c = numbers(outputs);
+    const real *added;
+    ptrdiff_t residual;
+    const int start = a_start(c, outputs, &added, &residual);
+    const ck_finish finish = { .bias = bias, .cols = cols, .resume = start, .residual = residual, .relu = (int)draw() % 2 };
     double *before = copy_of(c, outputs);
     now.k->line_tiles(pixels, vecs, taps, depth, a, a_step, panel, c, c_step, &finish);
     for (ptrdiff_t i = 0; i < outputs; i++) {
@@ -20,14 +23,14 @@ static void line_tiles_once(ptrdiff_t pixels, int vecs, ptrdiff_t cols, ptrdiff_
                 fail("column %ld of %ld was written", (long)o, (long)cols);
             continue;
         }
-        double sum = finish.resume ? before[i] : bias ? (double)bias[o] : 0, size = fabs(sum);
+        double size, sum = begun(start, before[i], bias, o, added, i, &size);
         for (ptrdiff_t t = 0; t < taps; t++)
             for (ptrdiff_t k = 0; k < depth; k++) {
                 const double term = (double)((const real *)a[t])[p * a_step + k] * (double)panel[(t * depth + k) * width + o];
                 sum += term;
                 size += fabs(term);
             }
-        expect("c", i, c[i], finish.relu && sum < 0 ? 0 : sum, size, taps * depth + 1);
+        expect("c", i, c[i], finish.relu && sum < 0 ? 0 : sum, size, taps * depth + 2);
     }
     free(before);
     release();

@@ -53,9 +53,12 @@ static void group_rows_once(int rows, ptrdiff_t cols, int alone)
     const int vector = now.k->vector;
     grouped s = some_groups(cols, alone, rows, ONE_OF(1, 2));
     const real *w = input(s.lines * s.taps * s.g.depth * vector), *bias = draw() % 2 ? input(cols) : NULL;
-    const ck_finish finish = { .bias = bias, .cols = cols, .relu = (int)draw() % 2 };
     const ptrdiff_t y_step = cols + ONE_OF(0, 3), outputs = (rows - 1) * y_step + cols;
     real *y = numbers(outputs);
+    const real *added = draw() % 2 ? input(outputs) : NULL;
+    const int start = added ? CK_RESIDUAL : CK_BIAS;
+    const ptrdiff_t residual = added ? (const char *)added - (const char *)y : 0;
+    const ck_finish finish = { .bias = bias, .cols = cols, .resume = start, .residual = residual, .relu = (int)draw() % 2 };
     double *before = copy_of(y, outputs);
     now.k->group_rows(rows, &s.g, s.lines, s.x, 0, w, y, y_step, 0, &finish);
     for (ptrdiff_t at = 0; at < outputs; at++) {
@@ -65,7 +68,7 @@ static void group_rows_once(int rows, ptrdiff_t cols, int alone)
                 fail("column %ld of %ld was written", (long)o, (long)cols);
             continue;
         }
-        double sum = bias ? (double)bias[o] : 0, size = fabs(sum);
+        double size, sum = begun(start, before[at], bias, o, added, at, &size);
         const real *filter = w + o;
         for (ptrdiff_t i = 0; i < s.lines; i++)
             for (ptrdiff_t n = 0; n < s.g.runs; n++)
@@ -75,7 +78,7 @@ static void group_rows_once(int rows, ptrdiff_t cols, int alone)
                         sum += term;
                         size += fabs(term);
                     }
-        expect("y", at, y[at], finish.relu && sum < 0 ? 0 : sum, size, s.lines * s.taps * s.g.depth + 1);
+        expect("y", at, y[at], finish.relu && sum < 0 ? 0 : sum, size, s.lines * s.taps * s.g.depth + 2);
     }
     free(before);
     release();

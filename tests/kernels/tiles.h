@@ -3,7 +3,7 @@
 
 static void tile_rows_once(int rows, int vecs, ptrdiff_t cols, ptrdiff_t taps, ptrdiff_t depth, int options)
 {
-    const int has_bias = options & 1, resume = options & 2, relu = options & 4;
+    const int has_bias = options & 1, relu = options & 4;
     const ptrdiff_t a_step = rows + (options & 1), width = (ptrdiff_t)vecs * now.k->vector, pitch = cols + 3;
     const ptrdiff_t outputs = (rows - 1) * pitch + cols;
     const real *pixels = input(taps * rows * depth), *panel = input(taps * depth * width);
@@ -17,8 +17,11 @@ static void tile_rows_once(int rows, int vecs, ptrdiff_t cols, ptrdiff_t taps, p
     for (int r = 0; r < rows; r++)
         c[r] = y + r * pitch;
     seal();
+    const real *added;
+    ptrdiff_t residual;
+    const int start = a_start(y, outputs, &added, &residual);
     ck_finish *finish = place(sizeof *finish);
-    *finish = (ck_finish){ .bias = bias, .cols = cols, .resume = resume, .relu = relu };
+    *finish = (ck_finish){ .bias = bias, .cols = cols, .resume = start, .residual = residual, .relu = relu };
     seal();
     double *before = copy_of(y, outputs);
     now.k->tile_rows(rows, vecs, taps, depth, a, a_step, panel, c, finish);
@@ -29,14 +32,14 @@ static void tile_rows_once(int rows, int vecs, ptrdiff_t cols, ptrdiff_t taps, p
                 fail("column %ld of %ld was written", (long)o, (long)cols);
             continue;
         }
-        double sum = resume ? before[i] : bias ? (double)bias[o] : 0, size = fabs(sum);
+        double size, sum = begun(start, before[i], bias, o, added, i, &size);
         for (ptrdiff_t t = 0; t < taps; t++)
             for (ptrdiff_t k = 0; k < depth; k++) {
                 const double product = (double)((const real *)a[t * a_step + r])[k] * (double)panel[(t * depth + k) * width + o];
                 sum += product;
                 size += fabs(product);
             }
-        expect("c", i, y[i], relu && sum < 0 ? 0 : sum, size, taps * depth + 1);
+        expect("c", i, y[i], relu && sum < 0 ? 0 : sum, size, taps * depth + 2);
     }
     free(before);
     release();
