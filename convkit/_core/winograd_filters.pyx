@@ -86,6 +86,7 @@ cdef void multiply(const Work *work, const Chunk *c, Py_ssize_t point, Py_ssize_
     if lines and pixels == c.last - c.first and lines == c.last_line - c.first_line:
         lines, pixels = 1, pixels * lines       # one long run
     x.lines, x.step, dy.lines, dy.step = x_lines, work.x_row, dy_lines, work.dy_row
+    x.next, dy.next, x.next_step, dy.next_step = x_lines, dy_lines, 0, 0    # the points are in a cache
     start = 0
     while start < work.depth and pixels:
         cols = min(width, work.depth - start)

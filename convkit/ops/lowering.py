@@ -64,4 +64,4 @@ def grad_filters(conv: plan.Conv, dy, x, dw, threads: int) -> None:
     for first, last, cols, product in blocks(conv, x.dtype):
         LOWER[x.dtype](conv.windows, x, cols, first, threads)
         rows = dw.reshape(product.w_shape)
-        direct.grad_filters(product, flat[:, first:last], cols.reshape(product.x_shape), rows, threads)
+        direct.grad_filters(product, flat[:, first:last], cols.reshape(product.x_shape), rows, threads, adds=True)
