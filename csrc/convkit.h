@@ -34,6 +34,8 @@ typedef struct {
     const void *const *lines;                      /* first pixel of each run */
     ptrdiff_t first;                               /* channel to start from */
     ptrdiff_t step;                                /* from one pixel to the next */
+    const void *next;                              /* what is read soon and should be fetched, next_step from pixel to pixel */
+    ptrdiff_t next_step;
 } ck_lines;
 
 /* Grouped convolution: neighbouring taps of a filter line, from the pixel that the first one reads on. */

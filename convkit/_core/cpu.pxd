@@ -34,6 +34,8 @@ cdef extern from "convkit.h" nogil:
         const void *const *lines
         Py_ssize_t first
         Py_ssize_t step
+        const void *next
+        Py_ssize_t next_step
 
     ctypedef enum ck_element:
         CK_REAL, CK_INT, CK_INT16, CK_INT8

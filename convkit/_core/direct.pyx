@@ -1,7 +1,8 @@
 # The direct convolution: register tiles over pointers to the source pixels of each tap. Nothing is lowered or copied.
 #
 # A task is a block of target pixels and a few panels of filters. For each tap the block gets a table of pointers, one for
-# each pixel; a tap in the padding points at zeros.
+# each pixel; a tap in the padding points at zeros. Where each pixel reads the one of its own place and all of them lie evenly
+# apart, a block is a piece of one line and needs no table: the same sums in the same order.
 from cython.parallel cimport prange, threadid
 from convkit._core.border cimport ceil_div, clip
 from convkit._core.cpu cimport (CK_MAX_VECS, CK_RESIDUAL, CK_STORED, Watch, ck_finish, ck_flush_subnormals, ck_kernels, ck_mode,
@@ -9,11 +10,12 @@ from convkit._core.cpu cimport (CK_MAX_VECS, CK_RESIDUAL, CK_STORED, Watch, ck_f
 from convkit._core.view cimport View, drop, lift
 
 cdef enum:
-    BLOCK = 48                                  # most target pixels of a task, as in plan/conv.py
+    BLOCK = 96                                  # most target pixels of a task, as in plan/conv.py
     TAPS = 32                                   # taps in a table of pointers; more of them resume the sums
     LINE = 64                                   # bytes that one fetch brings
     RUN = 10                                    # numbers in a row of `runs`, named in plan/conv.py
     OUTSIDE = 1                                 # no byte offset of a pixel: those are whole elements
+    ONCE = 2                                    # blocks of a map so small that filters are fetched ahead, not pixels
     KEPT = 1 << 15                              # most bytes of the tables of pointers that a schedule keeps
 
 cdef struct Source:
@@ -44,7 +46,14 @@ cdef struct Work:                               # what all tasks of a pass share
     Py_ssize_t residual                         # bytes from the target to what is added to it
     int start                                   # what sums begin with: CK_BIAS, or CK_RESIDUAL
     bint relu, flush
+    Py_ssize_t source_spacing, target_spacing   # elements from pixel to pixel of one line of them all, or 0
     Py_ssize_t groups, depth, cols, block, together, taps_of_filter, itemsize, vecs, panels, batches, blocks
+
+
+cdef struct Panel:
+    const char *filters
+    Py_ssize_t column                           # bytes of the target's pixel before it
+    int vecs
 
 
 cdef struct Segment:                            # neighbouring target pixels of one line
@@ -84,9 +93,9 @@ cdef inline void locate(Block *b, const Source *s, const Target *y, const Py_ssi
                 d, n = 0, n + 1
 
 
-cdef inline void point(const void **pointers, const Block *b, const Source *s, const Py_ssize_t *taps,
+cdef inline void point(const void **pointers, Py_ssize_t block, const Block *b, const Source *s, const Py_ssize_t *taps,
                        Py_ssize_t count) noexcept nogil:
-    """The table of pointers: pointers[t * BLOCK + r] for tap t and row r."""
+    """The table of pointers: pointers[t * block + r] for tap t and row r."""
     cdef Py_ssize_t t, d, h, w, lo, hi, r, at, step = s.step[2] * s.stride[3]
     cdef int i
     cdef const Segment *part
@@ -94,7 +103,7 @@ cdef inline void point(const void **pointers, const Block *b, const Source *s, c
     for t in range(count):
         for i in range(b.segments):
             part = &b.segment[i]
-            d, h, w, at = part.d + taps[3 * t], part.h + taps[3 * t + 1], part.w + taps[3 * t + 2], t * BLOCK + part.first
+            d, h, w, at = part.d + taps[3 * t], part.h + taps[3 * t + 1], part.w + taps[3 * t + 2], t * block + part.first
             lo = hi = part.rows                 # rows whose pixels lie inside the line
             if <size_t>d < <size_t>s.size[0] and <size_t>h < <size_t>s.size[1]:
                 lo = clip(ceil_div(-w, s.step[2]), 0, part.rows)
@@ -108,28 +117,30 @@ cdef inline void point(const void **pointers, const Block *b, const Source *s, c
                 pointers[at + r] = s.zeros
 
 
-cdef inline void rebase(const void **pointers, const Py_ssize_t *offsets, const Source *s, int rows,
+cdef inline void rebase(const void **pointers, Py_ssize_t block, const Py_ssize_t *offsets, const Source *s, int rows,
                         Py_ssize_t count) noexcept nogil:
     """The same table from offsets that were found before."""
     cdef Py_ssize_t t, i
     for t in range(count):
-        for i in range(t * BLOCK, t * BLOCK + rows):
+        for i in range(t * block, t * block + rows):
             pointers[i] = s.zeros if offsets[i] == OUTSIDE else s.origin + offsets[i]
 
 
-cdef inline void multiply(const ck_kernels *k, const Block *b, const void *const *pointers, Py_ssize_t taps, Py_ssize_t depth,
-                          int vecs, const char *filters, Py_ssize_t column, const char *next, ck_finish *finish) noexcept nogil:
+cdef inline void multiply(const Work *work, const Block *b, const void *const *pointers, Py_ssize_t taps,
+                          const Panel *panel, const char *next, ck_finish *finish) noexcept nogil:
     """One panel over the rows of the block, in tiles of nearly equal height, each of which fetches a part of `next`."""
     cdef void *targets[BLOCK]
-    cdef Py_ssize_t part = taps * depth * LINE
-    cdef int tiles = (b.rows + k.rows[vecs] - 1) // k.rows[vecs]
+    cdef const ck_kernels *k = work.k
+    cdef Py_ssize_t part = taps * work.depth * LINE
+    cdef int tiles = (b.rows + k.rows[panel.vecs] - 1) // k.rows[panel.vecs]
     cdef int i, r, start, stop
     for r in range(b.rows):
-        targets[r] = b.target[r] + column
+        targets[r] = b.target[r] + panel.column
     for i in range(tiles):
         start, stop = b.rows * i // tiles, b.rows * (i + 1) // tiles
         finish.next = next + min(i, CK_MAX_VECS - 1) * part if next != NULL else NULL
-        k.tile_rows(stop - start, vecs, taps, depth, pointers + start, BLOCK, filters, targets + start, finish)
+        k.tile_rows(stop - start, panel.vecs, taps, work.depth, pointers + start, work.block, panel.filters, targets + start,
+                    finish)
 
 
 def pack(const Py_ssize_t[::1] order, Py_ssize_t depth, Py_ssize_t cols, Py_ssize_t groups, bint from_outputs,
@@ -163,6 +174,7 @@ cdef class Schedule:
     """
     cdef Work work
     cdef Py_ssize_t phases
+    cdef bint pointwise                         # each pixel reads the one of its own place
     cdef readonly Py_ssize_t packed             # elements of the packed filters
     cdef readonly Py_ssize_t scratch            # elements a thread needs: none
     cdef object kept                            # what `work` points to
@@ -188,6 +200,9 @@ cdef class Schedule:
         work.source.zeros, work.source.pixel = zeros, depth * itemsize
         self.kept = (taps.base, runs.base, zeros)
         self.phases = runs.shape[0]
+        self.pointwise = taps.shape[0] == 1 and runs.shape[0] == 1 and not padded
+        for i in range(3):
+            self.pointwise = self.pointwise and taps[0, i] == 0 and source_step[i] == 1 and target_step[i] == 1
         self.packed = groups * filter_taps * depth * work.vecs * work.k.vector
 
     @property
@@ -215,11 +230,68 @@ def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] fil
     for i in range(3):
         work.source.size[i] = source.shape[i + 1]
         work.source.stride[i + 1], work.target.stride[i + 1] = source.strides[i + 1], target.strides[i + 1]
+    work.source_spacing = work.target_spacing = 0
+    if schedule.pointwise and work.blocks > ONCE:
+        work.source_spacing = spacing(work.source.size, work.source.stride, work.runs + 4, work.target.images, work.itemsize)
+        work.target_spacing = spacing(work.runs + 4, work.target.stride, work.runs + 4, work.target.images, work.itemsize)
+    cdef bint even = work.source_spacing != 0 and work.target_spacing != 0
     cdef Watch w = watch()
     for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
         if not stopped(&w, threadid(), t):
-            task(&work, t)
+            if even:
+                piece(&work, t)
+            else:
+                task(&work, t)
     raise_if_stopped(&w)
+
+
+cdef Py_ssize_t spacing(const Py_ssize_t *size, const Py_ssize_t *stride, const Py_ssize_t *wanted, Py_ssize_t images,
+                        Py_ssize_t itemsize) noexcept:
+    """Elements from pixel to pixel of arrays that are one line of them, else 0; strides are of n, d, h, w."""
+    cdef Py_ssize_t i, step = stride[3], pixels = size[2]
+    for i in range(3):
+        if size[i] != wanted[i]:
+            return 0
+    if (size[1] > 1 and stride[2] != pixels * step) or step % itemsize:
+        return 0
+    pixels *= size[1]
+    if (size[0] > 1 and stride[1] != pixels * step) or (images > 1 and stride[0] != pixels * size[0] * step):
+        return 0
+    return step // itemsize
+
+
+cdef void piece(const Work *work, Py_ssize_t number) noexcept nogil:
+    """`task` for pixels that lie evenly apart."""
+    cdef Py_ssize_t group = number // (work.blocks * work.batches), batch = number // work.blocks % work.batches
+    cdef Py_ssize_t pixels = work.target.images * work.runs[4] * work.runs[5] * work.runs[6], p
+    cdef Py_ssize_t first = number % work.blocks * work.block, source_step = work.source_spacing * work.itemsize
+    cdef Py_ssize_t target_step = work.target_spacing * work.itemsize
+    cdef const void *line = work.source.origin + first * source_step + group * work.source.pixel
+    cdef Panel panel
+    cdef ck_finish finish
+    cdef ck_mode mode
+    if first >= pixels:
+        return
+    mode = ck_flush_subnormals(work.flush)
+    finish.next, finish.resume, finish.relu = NULL, False, work.relu
+    for p in range(batch * work.together, min(work.panels, (batch + 1) * work.together)):
+        panel = panel_of(work, group, p, 0, &finish)
+        work.k.line_tiles(min(work.block, pixels - first), panel.vecs, 1, work.depth, &line, work.source_spacing, panel.filters,
+                          work.target.origin + first * target_step + panel.column, work.target_spacing, &finish)
+    ck_write_mode(mode)
+
+
+cdef inline Panel panel_of(const Work *work, Py_ssize_t group, Py_ssize_t p, Py_ssize_t tap, ck_finish *finish) noexcept nogil:
+    """A panel of filters from a tap on, and the bias that goes with it."""
+    cdef Panel panel
+    cdef Py_ssize_t start = work.vecs * p // work.panels, stop = work.vecs * (p + 1) // work.panels
+    cdef Py_ssize_t channel = group * work.cols + start * work.k.vector
+    panel.vecs, panel.column = <int>(stop - start), channel * work.itemsize
+    panel.filters = work.filters + (((group * work.vecs + start) * work.taps_of_filter + panel.vecs * tap) * work.depth
+                                    * work.k.vector * work.itemsize)
+    finish.cols = min(work.cols, stop * work.k.vector) - start * work.k.vector
+    finish.bias = work.bias + panel.column if work.bias != NULL else NULL
+    return panel
 
 
 cdef void task(const Work *work, Py_ssize_t number) noexcept nogil:
@@ -228,13 +300,13 @@ cdef void task(const Work *work, Py_ssize_t number) noexcept nogil:
     cdef Block b
     cdef Source s = work.source
     cdef ck_finish finish
-    cdef const char *filters
+    cdef Panel panel
     cdef const char *next
     cdef const Py_ssize_t *run = work.runs + RUN * (number // (work.blocks * work.batches * work.groups))
     cdef Py_ssize_t group = number // (work.blocks * work.batches) % work.groups
     cdef Py_ssize_t batch = number // work.blocks % work.batches
     cdef Py_ssize_t pixels = work.target.images * run[4] * run[5] * run[6], first = number % work.blocks * work.block
-    cdef Py_ssize_t taps = run[1], tap = 0, channel, count, p, start, stop, place
+    cdef Py_ssize_t taps = run[1], tap = 0, count, p
     cdef bint last
     cdef ck_mode mode
     if first >= pixels:
@@ -248,22 +320,18 @@ cdef void task(const Work *work, Py_ssize_t number) noexcept nogil:
         count = min(<Py_ssize_t>TAPS, taps - tap)
         last = tap + count == taps
         if work.offsets != NULL:
-            rebase(pointers, work.offsets + (first // work.block * taps + tap) * BLOCK, &s, b.rows, count)
+            rebase(pointers, work.block, work.offsets + (first // work.block * taps + tap) * work.block, &s, b.rows, count)
         else:
-            point(pointers, &b, &s, work.taps + 3 * (run[0] + tap), count)
+            point(pointers, work.block, &b, &s, work.taps + 3 * (run[0] + tap), count)
         finish.resume = CK_STORED if tap > 0 else work.start
         finish.relu = work.relu and last
         for p in range(batch * work.together, min(work.panels, (batch + 1) * work.together)):
-            start, stop = work.vecs * p // work.panels, work.vecs * (p + 1) // work.panels
-            channel = group * work.cols + start * work.k.vector
-            finish.cols = min(work.cols, stop * work.k.vector) - start * work.k.vector
-            finish.bias = work.bias + channel * work.itemsize if work.bias != NULL else NULL
-            place = (group * work.vecs + start) * work.taps_of_filter + (stop - start) * (run[3] + tap)
-            filters = work.filters + place * work.depth * work.k.vector * work.itemsize
+            panel = panel_of(work, group, p, run[3] + tap, &finish)
             # A map of few pixels meets each panel once: what takes long is to read it. A large one reads its pixels ahead.
-            next = filters + (stop - start) * count * work.depth * work.k.vector * work.itemsize if work.blocks <= 2 else NULL
-            multiply(work.k, &b, pointers, count, work.depth, <int>(stop - start), filters, channel * work.itemsize, next,
-                     &finish)
+            next = NULL
+            if work.blocks <= ONCE:
+                next = panel.filters + panel.vecs * count * work.depth * work.k.vector * work.itemsize
+            multiply(work, &b, pointers, count, &panel, next, &finish)
         tap += count
     ck_write_mode(mode)
 
@@ -272,7 +340,7 @@ cdef bytes offsets_of(const Work *work):
     """What the first group of each block reads, tap after tap; for one phase."""
     cdef const Source *s = &work.source
     cdef Py_ssize_t pixels = work.target.images * work.runs[4] * work.runs[5] * work.runs[6], block, t, i
-    cdef bytes result = bytes(work.blocks * work.runs[1] * BLOCK * sizeof(Py_ssize_t))
+    cdef bytes result = bytes(work.blocks * work.runs[1] * work.block * sizeof(Py_ssize_t))
     cdef Py_ssize_t *to = <Py_ssize_t *><char *>result
     cdef const void *pointers[BLOCK]
     cdef Block b
@@ -280,10 +348,10 @@ cdef bytes offsets_of(const Work *work):
         b.rows = <int>min(work.block, pixels - block * work.block)
         locate(&b, s, &work.target, work.runs, block * work.block)
         for t in range(work.runs[1]):
-            point(pointers, &b, s, work.taps + 3 * t, 1)
+            point(pointers, work.block, &b, s, work.taps + 3 * t, 1)
             for i in range(b.rows):
                 to[i] = OUTSIDE if pointers[i] == <const void *>s.zeros else <const char *>pointers[i] - s.origin
-            to += BLOCK
+            to += work.block
     return result
 
 
@@ -308,7 +376,7 @@ def run_small(Schedule schedule, source, filters, bias, target, bint relu):
         for i in range(3):
             work.source.size[i] = x.shape[i + 1]
             work.source.stride[i + 1], work.target.stride[i + 1] = x.stride[i + 1], y.stride[i + 1]
-        if schedule.offsets is None and work.blocks * work.runs[1] * BLOCK * <Py_ssize_t>sizeof(Py_ssize_t) <= KEPT:
+        if schedule.offsets is None and work.blocks * work.runs[1] * work.block * <Py_ssize_t>sizeof(Py_ssize_t) <= KEPT:
             schedule.offsets = offsets_of(&work)
         work.offsets = <const Py_ssize_t *><const char *>schedule.offsets if schedule.offsets is not None else NULL
         with nogil:

@@ -1,9 +1,10 @@
 # The gradient of the filters and of the bias, straight from x and dy.
 #
-# A unit is one register tile of dw: a few outputs by one panel of the inputs of one tap. The threads share the units out
-# and each walks over the pixels in chunks that stay in its cache, so every sum has one order, whatever their number.
+# A unit is one register tile of dw: a few channels of one operand by a panel of the other's. In a panel lie the inputs of one
+# tap or, turned, the outputs: then dw is summed the other way round. The threads share the units out and each walks over the
+# pixels in chunks that stay in its cache, so every sum has one order, whatever their number.
 from cython.parallel cimport prange, threadid
-from libc.string cimport memcpy
+from libc.string cimport memset
 
 from convkit._core.border cimport ceil_div, clip
 from convkit._core.cpu cimport (CK_MAX_VECS, Watch, ck_flush_subnormals, ck_kernels, ck_lines, ck_mode, ck_write_mode,
@@ -12,7 +13,9 @@ from convkit._core.cpu cimport (CK_MAX_VECS, Watch, ck_flush_subnormals, ck_kern
 cdef enum:
     CHUNK = 112                                 # pixels of a chunk: a panel of them stays in L1
     PANEL = 64 * CK_MAX_VECS                    # most bytes of a pixel in a panel
-    PACKED = 512                                # bytes from pixel to pixel: from here on a panel shares few sets of L1
+    REREAD = 3                                  # tiles that read a panel, from which on it is copied for them
+    ALIGNMENT = 64
+    SIDE = 16                                   # outputs of dw that are turned back at a time
 
 
 cdef struct Window:                             # one axis of the convolution, a row of `windows`
@@ -22,17 +25,20 @@ cdef struct Window:                             # one axis of the convolution, a
 cdef struct Operand:
     const char *origin
     Py_ssize_t stride[4]                        # bytes: n, d, h, w
+    Py_ssize_t channels, step                   # of a group; elements from one pixel that is read to the next
+    Py_ssize_t chunk                            # bytes from a chunk to the next, or 0 where they do not follow each other
 
 
 cdef struct Work:                               # what all units share
     const ck_kernels *k
     const Window *axes
     Operand x, dy
-    char *dw
-    bint packs, flush
-    Py_ssize_t images, taps, depth, outputs, itemsize, x_step, dy_step
-    Py_ssize_t panels, panel_vecs, wider_panels         # of dw along the inputs
-    Py_ssize_t tiles, tile_rows, taller_tiles           # of dw along the outputs
+    char *sums
+    bint turned, packs, adds, flush
+    Py_ssize_t images, taps, itemsize
+    Py_ssize_t line, tap                        # elements of `sums`: from a row of a tile to the next, from tap to tap
+    Py_ssize_t panels, panel_vecs, wider_panels         # of dw along the operand in the vectors
+    Py_ssize_t tiles, tile_rows, taller_tiles           # of dw along the other
 
 
 cdef struct Place:                              # of a unit
@@ -40,39 +46,47 @@ cdef struct Place:                              # of a unit
 
 
 cdef struct Runs:                               # of one tap in one chunk
-    char panel[CHUNK * PANEL]                   # the runs of x in one panel, packed
+    char room[CHUNK * PANEL + ALIGNMENT]
+    char *panel                                 # one panel, packed, on a cache line
     const void *packed[CHUNK]
     const void *x[CHUNK]
     const void *dy[CHUNK]
+    Py_ssize_t pixel[CHUNK]                     # of the chunk, where a run begins
     Py_ssize_t lines, pixels
 
 
-cdef void collect(Runs *runs, const Work *work, Py_ssize_t tap, Py_ssize_t first_line, Py_ssize_t last_line,
-                  Py_ssize_t first_pixel, Py_ssize_t last_pixel) noexcept nogil:
+cdef struct Chunk:                              # lines and columns of the output
+    Py_ssize_t first_line, last_line, first_pixel, last_pixel
+    bint first, last                            # of all
+
+
+cdef void collect(Runs *runs, const Work *work, Py_ssize_t tap, const Chunk *c) noexcept nogil:
     """The runs of pixels of a chunk that `tap` reads inside the input."""
     cdef const Window *ad = &work.axes[0]
     cdef const Window *ah = &work.axes[1]
     cdef const Window *aw = &work.axes[2]
     cdef Py_ssize_t td = tap // (ah.kernel * aw.kernel), th = tap // aw.kernel % ah.kernel, tw = tap % aw.kernel
     cdef Py_ssize_t offset = tw * aw.dilation - aw.lo, line, n, d, h
-    cdef Py_ssize_t start = clip(ceil_div(-offset, aw.stride), first_pixel, last_pixel)
-    cdef Py_ssize_t stop = clip(ceil_div(aw.size - offset, aw.stride), start, last_pixel)
-    cdef const char *x
-    cdef const char *dy
+    cdef Py_ssize_t start = clip(ceil_div(-offset, aw.stride), c.first_pixel, c.last_pixel)
+    cdef Py_ssize_t stop = clip(ceil_div(aw.size - offset, aw.stride), start, c.last_pixel)
     runs.lines, runs.pixels = 0, stop - start
-    for line in range(first_line, last_line):
+    for line in range(c.first_line, c.last_line if stop > start else c.first_line):
         n = line // (ad.out * ah.out)
         d = line // ah.out % ad.out * ad.stride + td * ad.dilation - ad.lo
         h = line % ah.out * ah.stride + th * ah.dilation - ah.lo
         if <size_t>d >= <size_t>ad.size or <size_t>h >= <size_t>ah.size:
             continue
-        x = work.x.origin + (n * work.x.stride[0] + d * work.x.stride[1] + h * work.x.stride[2])
-        dy = (work.dy.origin + n * work.dy.stride[0] + line // ah.out % ad.out * work.dy.stride[1]
-              + line % ah.out * work.dy.stride[2])
-        if stop > start:
-            runs.x[runs.lines] = x + (start * aw.stride + offset) * work.x.stride[3]
-            runs.dy[runs.lines] = dy + start * work.dy.stride[3]
-            runs.lines += 1
+        runs.x[runs.lines] = (work.x.origin + n * work.x.stride[0] + d * work.x.stride[1] + h * work.x.stride[2]
+                              + (start * aw.stride + offset) * work.x.stride[3])
+        runs.dy[runs.lines] = output_line(work, line) + start * work.dy.stride[3]
+        runs.pixel[runs.lines] = (line - c.first_line) * (c.last_pixel - c.first_pixel) + start - c.first_pixel
+        runs.lines += 1
+
+
+cdef inline const char *output_line(const Work *work, Py_ssize_t line) noexcept nogil:
+    cdef Py_ssize_t nd = work.axes[0].out, nh = work.axes[1].out
+    return (work.dy.origin + line // (nd * nh) * work.dy.stride[0] + line // nh % nd * work.dy.stride[1]
+            + line % nh * work.dy.stride[2])
 
 
 cdef inline Py_ssize_t split(Py_ssize_t i, Py_ssize_t each, Py_ssize_t more) noexcept nogil:
@@ -80,46 +94,83 @@ cdef inline Py_ssize_t split(Py_ssize_t i, Py_ssize_t each, Py_ssize_t more) noe
     return i * each + (i if i < more else more)
 
 
-cdef inline void pack(Runs *runs, const Work *work, Py_ssize_t first, Py_ssize_t cols) noexcept nogil:
-    """Copies a panel of x for the tiles that are going to read it over and over."""
-    cdef Py_ssize_t i, p, bytes = cols * work.itemsize, step = work.x_step * work.itemsize
-    cdef const char *line
-    cdef char *to = runs.panel
+cdef void pack_inputs(Runs *runs, const Work *work, Py_ssize_t first, Py_ssize_t cols, Py_ssize_t vecs) noexcept nogil:
+    """Copies a panel of the pixels of x that one tap reads."""
+    cdef Py_ssize_t i, width = vecs * work.k.vector * work.itemsize
     for i in range(runs.lines):
-        line, runs.packed[i] = <const char *>runs.x[i] + first * work.itemsize, to
-        for p in range(runs.pixels):
-            memcpy(to, line + p * step, bytes)
-            to += bytes
+        runs.packed[i] = runs.panel + i * runs.pixels * width
+        work.k.pack_panel(runs.pixels, cols, vecs, <const char *>runs.x[i] + first * work.itemsize, work.x.step, 1,
+                          <void *>runs.packed[i])
 
 
-cdef inline void unit(const Work *work, Runs *runs, const Place *u, bint new) noexcept nogil:
+cdef void pack_outputs(Runs *runs, const Work *work, const Chunk *c, Py_ssize_t first, Py_ssize_t cols,
+                       Py_ssize_t vecs) noexcept nogil:
+    """Copies a panel of all pixels of dy in a chunk, for all taps."""
+    cdef Py_ssize_t line, pixels = c.last_pixel - c.first_pixel, width = vecs * work.k.vector * work.itemsize
+    for line in range(c.first_line, c.last_line):
+        work.k.pack_panel(pixels, cols, vecs,
+                          output_line(work, line) + c.first_pixel * work.dy.stride[3] + first * work.itemsize, work.dy.step, 1,
+                          runs.panel + (line - c.first_line) * pixels * width)
+
+
+cdef inline void ahead(ck_lines *operand, const Operand *whole, const Chunk *c, Py_ssize_t channel,
+                       Py_ssize_t itemsize) noexcept nogil:
+    """What the next chunk reads in the place of this one."""
+    cdef bint follows = whole.chunk != 0 and not c.last
+    operand.next = <const char *>operand.lines[0] + channel * itemsize + (whole.chunk if follows else 0)
+    operand.next_step = whole.step if follows else 0
+
+
+cdef void unit(const Work *work, Runs *runs, const Chunk *c, const Place *u, bint new_panel, bint new_tap) noexcept nogil:
     """Adds a chunk to one tile of dw."""
-    cdef Py_ssize_t start = split(u.panel, work.panel_vecs, work.wider_panels) * work.k.vector
-    cdef Py_ssize_t stop = split(u.panel + 1, work.panel_vecs, work.wider_panels) * work.k.vector
-    cdef Py_ssize_t cols = min(work.depth, stop) - start
+    cdef const Operand *a = &work.x if work.turned else &work.dy
+    cdef const Operand *b = &work.dy if work.turned else &work.x
+    cdef Py_ssize_t vector = work.k.vector, i
+    cdef Py_ssize_t start = split(u.panel, work.panel_vecs, work.wider_panels)
+    cdef Py_ssize_t vecs = split(u.panel + 1, work.panel_vecs, work.wider_panels) - start
+    cdef Py_ssize_t cols = min(b.channels, (start + vecs) * vector) - start * vector
     cdef Py_ssize_t first = split(u.tile, work.tile_rows, work.taller_tiles)
     cdef Py_ssize_t rows = split(u.tile + 1, work.tile_rows, work.taller_tiles) - first
-    cdef Py_ssize_t output = u.group * work.outputs + first, line = work.taps * work.depth
-    cdef ck_lines x, dy
-    cdef void *dw = work.dw + (output * line + u.tap * work.depth + start) * work.itemsize
-    dy.first, x.first = output, u.group * work.depth + start
-    dy.step, dy.lines, x.step, x.lines = work.dy_step, runs.dy, work.x_step, runs.x
-    if runs.lines:
-        if work.packs:
-            if new:
-                pack(runs, work, x.first, cols)
-            x.first, x.step, x.lines = 0, cols, runs.packed
-        work.k.tile_lines(<int>rows, cols, runs.lines, runs.pixels, &dy, &x, dw, line, True)
+    cdef Py_ssize_t row = u.group * a.channels + first
+    cdef ck_lines left, right
+    cdef char *sums
+    left.first, right.first = row, u.group * b.channels + start * vector
+    left.step, left.lines, right.step, right.lines = a.step, runs.dy, b.step, runs.x
+    sums = work.sums + (row * work.line + u.tap * work.tap + start * vector) * work.itemsize
+    if work.turned:
+        left.lines, right.lines = runs.x, runs.dy
+        sums = work.sums + ((u.group * work.taps * a.channels + u.tap * work.tap + first) * work.line
+                            + start * vector) * work.itemsize
+    if work.packs and new_panel and work.turned:
+        pack_outputs(runs, work, c, right.first, cols, vecs)
+    if c.first and not work.adds:
+        for i in range(rows):
+            memset(sums + i * work.line * work.itemsize, 0, cols * work.itemsize)
+    if not runs.lines:
+        return
+    ahead(&left, a, c, left.first, work.itemsize)
+    ahead(&right, b, c, right.first + u.tile % vecs * vector, work.itemsize)        # a tile fetches a part of the panel
+    if work.packs:
+        if work.turned and (new_panel or new_tap):
+            for i in range(runs.lines):
+                runs.packed[i] = runs.panel + runs.pixel[i] * vecs * vector * work.itemsize
+        elif new_panel:
+            pack_inputs(runs, work, right.first, cols, vecs)
+        right.first, right.step, right.lines = 0, vecs * vector, runs.packed
+    work.k.tile_lines(<int>rows, cols, runs.lines, runs.pixels, &left, &right, sums, work.line, True)
 
 
-cdef inline void advance(Place *u, const Work *work) noexcept nogil:
-    u.tile += 1
-    if u.tile == work.tiles:
-        u.tile, u.panel = 0, u.panel + 1
-        if u.panel == work.panels:
-            u.panel, u.tap = 0, u.tap + 1
-            if u.tap == work.taps:
-                u.tap, u.group = 0, u.group + 1
+cdef inline Place place_of(const Work *work, Py_ssize_t number) noexcept nogil:
+    """Panels within taps or, turned, taps within panels: what is packed serves the units that follow each other."""
+    cdef Place u
+    u.tile, number = number % work.tiles, number // work.tiles
+    if work.turned:
+        u.tap, number = number % work.taps, number // work.taps
+        u.panel, u.group = number % work.panels, number // work.panels
+    else:
+        u.panel, number = number % work.panels, number // work.panels
+        u.tap, u.group = number % work.taps, number // work.taps
+    return u
 
 
 cdef void share(const Work *work, Watch *w, int thread, Py_ssize_t first_unit, Py_ssize_t last_unit) noexcept nogil:
@@ -127,53 +178,91 @@ cdef void share(const Work *work, Watch *w, int thread, Py_ssize_t first_unit, P
     cdef Runs runs
     cdef Py_ssize_t out = work.axes[2].out, all_lines = work.images * work.axes[0].out * work.axes[1].out
     cdef Py_ssize_t lines = max(<Py_ssize_t>1, CHUNK // out), pixels = min(out, <Py_ssize_t>CHUNK)
-    cdef Py_ssize_t columns = ceil_div(out, pixels), chunk, line, pixel, u, built
-    cdef Place start, place
-    cdef ck_mode mode
-    start.tile, start.panel = first_unit % work.tiles, first_unit // work.tiles % work.panels
-    start.tap = first_unit // (work.tiles * work.panels) % work.taps
-    start.group = first_unit // (work.tiles * work.panels * work.taps)
-    mode = ck_flush_subnormals(work.flush)
-    for chunk in range(ceil_div(all_lines, lines) * columns):
+    cdef Py_ssize_t columns = ceil_div(out, pixels), chunks = ceil_div(all_lines, lines) * columns, chunk, number
+    cdef Place u = place_of(work, first_unit), before = u
+    cdef Chunk c
+    cdef bint new_panel, new_tap
+    cdef ck_mode mode = ck_flush_subnormals(work.flush)
+    runs.panel = runs.room + (-<size_t>runs.room) % ALIGNMENT
+    for chunk in range(chunks):
         if stopped(w, thread, chunk):
             break
-        line, pixel, built, place = chunk // columns * lines, chunk % columns * pixels, -1, start
-        for u in range(first_unit, last_unit):
-            if place.tap != built:
-                built = place.tap
-                collect(&runs, work, built, line, min(all_lines, line + lines), pixel, min(out, pixel + pixels))
-            unit(work, &runs, &place, u == first_unit or place.tile == 0)
-            advance(&place, work)
+        c.first, c.last = chunk == 0, chunk == chunks - 1
+        c.first_line, c.first_pixel = chunk // columns * lines, chunk % columns * pixels
+        c.last_line, c.last_pixel = min(all_lines, c.first_line + lines), min(out, c.first_pixel + pixels)
+        for number in range(first_unit, last_unit):
+            new_panel = new_tap = number == first_unit
+            if new_tap or u.tile == work.tiles - 1:
+                before, u = u, place_of(work, number)
+                new_tap = new_tap or u.tap != before.tap
+                new_panel = new_panel or u.panel != before.panel or u.group != before.group or not work.turned
+                if new_tap:
+                    collect(&runs, work, u.tap, &c)
+            else:
+                u.tile += 1
+            unit(work, &runs, &c, &u, new_panel, new_tap)
     ck_write_mode(mode)
 
 
+cdef Py_ssize_t chunk_bytes(const Py_ssize_t *stride, const Window *aw) noexcept nogil:
+    """From a chunk to the next: a piece of a line, or some lines."""
+    if aw.out > CHUNK:
+        return CHUNK * aw.stride * stride[3]
+    return max(<Py_ssize_t>1, CHUNK // aw.out) * stride[2]
+
+
 def grad(const Py_ssize_t[:, ::1] windows, Py_ssize_t groups, const real[:, :, :, :, :] dy, const real[:, :, :, :, :] x,
-         real[:, :, ::1] dw, int threads):
-    """dw (O, taps, C / groups) += the gradient of the filters."""
+         real[:, :, ::1] dw, real[:, ::1] turned, bint adds, int threads):
+    """dw (O, taps, C / groups) = the gradient of the filters, or += with `adds`.
+
+    Where `turned` (taps * C, O / groups) is given, the sums are made there.
+    """
     cdef Work work
     cdef Py_ssize_t i, t, units, vecs, height
-    work.k, work.flush = table(sizeof(real)), flushes()
+    cdef Operand *a
+    cdef Operand *b
+    work.k, work.flush, work.turned, work.adds = table(sizeof(real)), flushes(), turned is not None, adds
     work.axes = <const Window *>&windows[0, 0]
-    work.images, work.itemsize = x.shape[0], sizeof(real)
-    work.depth, work.outputs, work.taps = dw.shape[2], dw.shape[0] // groups, dw.shape[1]
+    work.images, work.itemsize, work.taps = x.shape[0], sizeof(real), dw.shape[1]
+    work.x.channels, work.dy.channels = dw.shape[2], dw.shape[0] // groups
     work.x.origin, work.dy.origin = <const char *>&x[0, 0, 0, 0, 0], <const char *>&dy[0, 0, 0, 0, 0]
     for i in range(4):
         work.x.stride[i], work.dy.stride[i] = x.strides[i], dy.strides[i]
-    work.dw = <char *>&dw[0, 0, 0]
-    work.dy_step, work.x_step = dy.strides[3] // work.itemsize, x.strides[3] // work.itemsize * work.axes[2].stride
-    vecs = (work.depth + work.k.vector - 1) // work.k.vector
+    work.dy.step, work.x.step = dy.strides[3] // work.itemsize, x.strides[3] // work.itemsize * work.axes[2].stride
+    # Only hints: right inside of an image.
+    work.dy.chunk = chunk_bytes(work.dy.stride, &work.axes[2])
+    work.x.chunk = chunk_bytes(work.x.stride, &work.axes[2]) * work.axes[1].stride
+    if work.turned:
+        work.sums, work.line, work.tap = <char *>&turned[0, 0], work.dy.channels, work.x.channels
+        a, b = &work.x, &work.dy
+    else:
+        work.sums, work.line, work.tap = <char *>&dw[0, 0, 0], work.taps * work.x.channels, work.x.channels
+        a, b = &work.dy, &work.x
+    vecs = (b.channels + work.k.vector - 1) // work.k.vector
     work.panels = (vecs + work.k.vecs - 1) // work.k.vecs
     work.panel_vecs, work.wider_panels = vecs // work.panels, vecs % work.panels
     height = work.k.rows[(vecs + work.panels - 1) // work.panels]
-    work.tiles = (work.outputs + height - 1) // height
-    work.tile_rows, work.taller_tiles = work.outputs // work.tiles, work.outputs % work.tiles
-    work.packs = work.x_step * work.itemsize >= PACKED
+    work.tiles = (a.channels + height - 1) // height
+    work.tile_rows, work.taller_tiles = a.channels // work.tiles, a.channels % work.tiles
+    work.packs = work.tiles * (work.taps if work.turned else 1) >= REREAD
     units = groups * work.taps * work.panels * work.tiles
     threads = <int>min(<Py_ssize_t>threads, units)
     cdef Watch w = watch()
     for t in prange(threads, nogil=True, schedule="static", num_threads=threads):
         share(&work, &w, threadid(), units * t // threads, units * (t + 1) // threads)
     raise_if_stopped(&w)
+    if work.turned:
+        turn_back(turned, dw, groups, threads)
+
+
+cdef int turn_back(const real[:, ::1] turned, real[:, :, ::1] dw, Py_ssize_t groups, int threads) except -1:
+    """turned -> dw."""
+    cdef const ck_kernels *k = table(sizeof(real))
+    cdef Py_ssize_t outputs = turned.shape[1], pieces = ceil_div(outputs, SIDE), lines = dw.shape[1] * dw.shape[2], t, g, o
+    for t in prange(groups * pieces, nogil=True, schedule="static", num_threads=threads):
+        g, o = t // pieces, t % pieces * SIDE
+        k.transpose(min(outputs - o, <Py_ssize_t>SIDE), lines, &turned[g * lines, o], 1, outputs, &dw[g * outputs + o, 0, 0])
+    return 0
 
 
 # The gradient of the bias: chunks of fixed size, summed on their own, then one after the other.

@@ -8,7 +8,7 @@
 #
 # The axes along h and w are lists of tiles (plan/winograd.py); along d, taps are summed in the products.
 from cython.parallel cimport prange, threadid
-from convkit._core.cpu cimport (Watch, ck_finish, ck_flush_subnormals, ck_fold, ck_kernels, ck_mode, ck_patch,
+from convkit._core.cpu cimport (CK_BIAS, CK_STORED, Watch, ck_finish, ck_flush_subnormals, ck_fold, ck_kernels, ck_mode, ck_patch,
                                 ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
 from convkit._core.tiles cimport (KINDS, Area, Axis, Tile, axis_of, first_of_line, next_tile, odd_lines, pixels_of,
                                   tiles_used)
@@ -84,7 +84,8 @@ cdef void multiply(const Work *work, const Area *area, Py_ssize_t point, Py_ssiz
     cdef Py_ssize_t s, count = tiles_used(&work.h, &work.w, area, point, work.places_w)
     for s in range(slices):
         taps[s] = chunk_at(work, v, s, 0) + point * work.v_step * work.itemsize
-    finish.bias, finish.resume, finish.relu, finish.cols, finish.next = NULL, resume, 0, vecs * work.k.vector, next
+    finish.bias, finish.relu, finish.cols, finish.next = NULL, 0, vecs * work.k.vector, next
+    finish.resume = CK_STORED if resume else CK_BIAS
     if count:
         work.k.line_tiles(count, vecs, slices, depth, taps, work.v_row, panel, m + point * work.m_step * work.itemsize,
                           work.m_row, &finish)

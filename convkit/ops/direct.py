@@ -9,6 +9,7 @@ from convkit.ops import check
 from convkit.ops.filters import PackedFilters
 from convkit.plan import conv as plan
 
+FILLS = True                                            # grad_filters needs no zeros
 RUN = {np.dtype(np.float32): direct.run["float"], np.dtype(np.float64): direct.run["double"]}
 
 
@@ -47,15 +48,17 @@ def transposed(conv: plan.Conv, x, packed, b, y, relu: bool, threads: int) -> No
     run(conv.input_pass, x, packed, b, y, relu, threads)
 
 
-def grad_filters(conv: plan.Conv, dy, x, dw, threads: int) -> None:
-    """Adds to `dw`, which is zero."""
-    windows = conv.windows
+def grad_filters(conv: plan.Conv, dy, x, dw, threads: int, adds: bool = False) -> None:
+    """dw = the gradient of the filters, whatever it held, or += with `adds`."""
+    windows, turned, rows = conv.windows, None, conv.outputs // conv.groups
+    if not adds and plan.turns(conv, cpu.tile(x.itemsize)):
+        turned = check.empty((dw.size // rows, rows), dw.dtype, "convolution")
     x, dy = check.readable(x, threads), check.readable(dy, threads)
     if conv.pointwise:                                  # one long run of pixels instead of many
         x, dy = np.ascontiguousarray(x).reshape(1, -1, conv.channels), np.ascontiguousarray(dy).reshape(1, -1, conv.outputs)
         windows = conv.flat_windows
     dw = dw.reshape(conv.outputs, -1, conv.channels // conv.groups)
-    filters.grad(windows, conv.groups, check.lifted(dy), check.lifted(x), dw, threads)
+    filters.grad(windows, conv.groups, check.lifted(dy), check.lifted(x), dw, turned, adds, threads)
 
 
 def grad_bias(dy, threads: int):

@@ -4,7 +4,7 @@ The module of an algorithm has these functions, which fill arrays that have at l
 
 forward(conv, x, packed, b, y, relu, threads, residual=None)
 grad_input(conv, dy, packed, dx, threads)
-grad_filters(conv, dy, x, dw, threads)
+grad_filters(conv, dy, x, dw, threads)              dw is zero, unless the module says FILLS
 transposed(conv, x, packed, b, y, relu, threads)    optional: grad_input with what follows it in a transposed convolution
 
 `residual` is added before ReLU; it has the strides of y, and may be y itself. Those in `ADDS_LATER` do not take it.
@@ -91,7 +91,8 @@ def grad_input(runs, conv, dy, packed, threads: int, op: str) -> np.ndarray:
 
 
 def grad_filters(runs, conv, dy, x, threads: int, op: str) -> np.ndarray:
-    dw = check.empty(conv.w_shape, dy.dtype, op, zeros=True)
-    if dw.size and dy.size and x.size:
+    some = dy.size and x.size
+    dw = check.empty(conv.w_shape, dy.dtype, op, zeros=not (some and getattr(runs, "FILLS", False)))
+    if dw.size and some:
         runs.grad_filters(conv, dy, x, dw, threads)
     return dw

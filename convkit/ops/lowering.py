@@ -73,4 +73,4 @@ def grad_filters(conv: plan.Conv, dy, x, dw, threads: int) -> None:
     for first, last, cols, one in blocks(conv, x.dtype):
         LOWER[x.dtype](conv.windows, x, cols, first, threads)
         rows = dw.reshape(one.w_shape)
-        direct.grad_filters(one, flat[:, first:last], cols.reshape(one.x_shape), rows, threads)
+        direct.grad_filters(one, flat[:, first:last], cols.reshape(one.x_shape), rows, threads, adds=True)

@@ -20,6 +20,8 @@ GRAD = {np.dtype(np.float32): winograd_filters.grad["float"], np.dtype(np.float6
 class Winograd:
     """The passes, with filters at the points of F(4x4), or of F(2x2) where `exact`."""
 
+    FILLS = True
+
     def __init__(self, name: str, exact: bool):
         self.name, self.exact = name, exact
 
@@ -46,7 +48,6 @@ class Winograd:
                 check.lifted(dy), check.lifted(x), check.lifted(dw), room, threads,
             )  # fmt: skip
         if odd:
-            dw[...] = 0
             direct.grad_filters(conv, dy, x, dw, threads)
 
     def _run(self, which: str, plainly, conv, x, packed, b, y, relu: bool, threads: int) -> None:

@@ -255,19 +255,48 @@ def conv(x_shape, w_shape, stride, padding, dilation, groups: int) -> Conv:
     return Conv(batch, channels, outputs, groups, (*flat, *axes), rank)
 
 
-BLOCK = 48                                              # target pixels of a task: whole tiles of every height
-PANEL_BYTES = 1 << 18                                   # packed filters that a task walks over: a share of L2
-TASKS = 32                                              # enough for the threads to finish together
+BLOCK = 96                                              # target pixels of a task: whole tiles of every height
+FEW_TAPS = 4                                            # for more of them half a block amortizes the tables
+PANEL_BYTES = 1 << 20                                   # packed filters that a task walks over: a share of L2
+TASKS = 16                                              # enough for a few threads to finish together
+LEAST = 12                                              # target pixels of a task
 
 
 def tiling(pixels: int, taps: int, depth: int, cols: int, groups: int, tile, itemsize: int) -> tuple[int, int]:
-    """Target pixels and panels of one task."""
+    """Target pixels and panels of one task.
+
+    Blocks are nearly equal: a tile of few rows reads as much of the filters as a whole one.
+    """
     vector, vecs, _ = tile
-    panels = -(-cols // (vector * vecs))
+    pixels, panels = max(1, pixels), max(1, -(-cols // (vector * vecs)))
     together = max(1, min(panels, PANEL_BYTES // max(1, taps * depth * vector * vecs * itemsize)))
-    block = BLOCK
-    if 2 * pixels * taps * depth * cols * groups <= SERIAL_FLOP:
-        return block, together
-    while block > 12 and -(-pixels // block) * -(-panels // together) * groups < TASKS:
-        block //= 2
-    return block, together
+    block = BLOCK if taps <= FEW_TAPS else BLOCK // 2
+    if 2 * pixels * taps * depth * cols * groups > SERIAL_FLOP:
+        while together > 1 and tasks(pixels, block, panels, together) * groups < TASKS:
+            together = -(-together // 2)
+        while block > LEAST and tasks(pixels, block, panels, together) * groups < TASKS:
+            block //= 2
+    blocks, batches = -(-pixels // block), -(-panels // together)
+    return -(-pixels // blocks), -(-panels // batches)
+
+
+def tasks(pixels: int, block: int, panels: int, together: int) -> int:
+    return -(-pixels // block) * -(-panels // together)
+
+
+TURN_PIXELS = 1024                                      # fewer do not pay for turning the sums back
+
+
+def turns(conv: Conv, tile) -> bool:
+    """Whether the gradient of the filters has the outputs in its vectors and not the inputs.
+
+    That is so where it fills them better, or where the outputs are one panel: it is packed once for all taps, and the inputs,
+    if there are more of them, are read once.
+    """
+    vector, vecs, _ = tile
+    inputs, outputs = conv.channels // conv.groups, conv.outputs // conv.groups
+    if conv.batch * prod(a.out for a in conv.axes) < TURN_PIXELS:
+        return False
+    mine, others = inputs * -(-outputs // vector), outputs * -(-inputs // vector)
+    taps = prod(a.kernel for a in conv.axes)
+    return mine < others or (mine == others and outputs <= vecs * vector and (inputs > outputs or taps > 1))

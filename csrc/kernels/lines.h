@@ -2,12 +2,13 @@
  *
  *     c[r][v] = sum over i < lines, p < pixels of a[i][p][r] * b[i][p][v],   r < rows, v < cols, and what c held to `resume`
  *
- * a     gradient of the output: pixel p of run i starts at a->lines[i] + a->first + p*a->step
- * b     input of the convolution, in the same way
- * c     filter gradients, row r at c + r*c_step
+ * a     pixel p of run i starts at a->lines[i] + a->first + p*a->step
+ * b     in the same way
+ * c     row r at c + r*c_step
  *
- * rows <= CK_TILE_ROWS[vecs] for vecs = ceil(cols/VL) <= VECS. Both operands are read where they lie: packing either was
- * slower. Each element of c has one accumulator, so its sum has one order: runs, then pixels, then what c held before.
+ * rows <= CK_TILE_ROWS[vecs] for vecs = ceil(cols/VL) <= VECS. Each element of c has one accumulator, so its sum has one
+ * order: runs, then pixels, then what c held before. For each pixel a piece of what a later call reads is fetched: the rows of
+ * a lie too far apart for the hardware to see that they are a stream. Which operand is which is up to the caller.
  */
 CK_INLINE void lines_of(const int rows, const int vecs, const int whole, ptrdiff_t last, ptrdiff_t lines, ptrdiff_t pixels,
                         const ck_lines *a, const ck_lines *b, real *c, ptrdiff_t c_step, int resume)
@@ -19,7 +20,9 @@ CK_INLINE void lines_of(const int rows, const int vecs, const int whole, ptrdiff
         for (int v = 0; v < vecs; v++)
             sums[r][v] = v_zero();
 
-    const ptrdiff_t a_step = a->step, b_step = b->step;
+    enum { AHEAD = 8 };                            /* pixels: their rows of a come from the second-level cache */
+    const ptrdiff_t a_step = a->step, b_step = b->step, next_a_step = a->next_step, next_b_step = b->next_step;
+    const real *next_a = a->next, *next_b = b->next;
     for (ptrdiff_t i = 0; i < lines; i++) {
         const real *left = (const real *)a->lines[i] + a->first, *right = (const real *)b->lines[i] + b->first;
         for (ptrdiff_t p = 0; p < pixels; p++, left += a_step, right += b_step) {
@@ -27,6 +30,11 @@ CK_INLINE void lines_of(const int rows, const int vecs, const int whole, ptrdiff
 #pragma GCC unroll 4
             for (int v = 0; v < vecs; v++)
                 x[v] = whole || v < vecs - 1 ? v_load(right + v * VL) : v_load_n(right + v * VL, last);
+            __builtin_prefetch(left + AHEAD * a_step);
+            __builtin_prefetch(next_a, 0, 2);
+            __builtin_prefetch(next_b, 0, 2);
+            next_a += next_a_step;
+            next_b += next_b_step;
 #pragma GCC unroll 14
             for (int r = 0; r < rows; r++) {
                 const vf dy = v_set1(left[r]);

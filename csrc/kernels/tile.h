@@ -45,17 +45,19 @@ CK_INLINE void tile_finish(const int rows, const int vecs, vf sums[][VECS], void
             for (int v = 0; v < vecs; v++)
                 sums[r][v] = v_max(zero, sums[r][v]);
     }
+    if (last == VL) {                              /* row by row: memory is written in order */
+#pragma GCC unroll 14
+        for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
-    for (int v = 0; v < vecs; v++) {
-        const ptrdiff_t width = v < vecs - 1 ? VL : last;
-        if (width == VL) {
-#pragma GCC unroll 14
-            for (int r = 0; r < rows; r++)
+            for (int v = 0; v < vecs; v++)
                 v_store((real *)c[r] + v * VL, sums[r][v]);
-        } else {
+    } else {
 #pragma GCC unroll 14
-            for (int r = 0; r < rows; r++)
-                v_store_n((real *)c[r] + v * VL, sums[r][v], width);
+        for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 4
+            for (int v = 0; v < vecs - 1; v++)
+                v_store((real *)c[r] + v * VL, sums[r][v]);
+            v_store_n((real *)c[r] + (vecs - 1) * VL, sums[r][vecs - 1], last);
         }
     }
 }

@@ -65,10 +65,10 @@ static void tile_lines_once(int rows, ptrdiff_t cols, ptrdiff_t lines, ptrdiff_t
         right[i] = input(each_b);
     }
     ck_lines *a = place(sizeof *a);
-    *a = (ck_lines){ left, first_a, a_step };
+    *a = (ck_lines){ left, first_a, a_step, c_step % 2 ? left : NULL, c_step };
     seal();
     ck_lines *b = place(sizeof *b);
-    *b = (ck_lines){ right, first_b, b_step };
+    *b = (ck_lines){ right, first_b, b_step, right, 1 };
     seal();
     real *c = numbers(outputs);
     double *before = copy_of(c, outputs);
