@@ -92,13 +92,15 @@ typedef struct {
     ptrdiff_t keep[2];                             /* those of them to store */
     ptrdiff_t relu;
 } ck_fold;
-/* What neighbouring target pixels of a depthwise convolution read and what becomes of their sums. */
+/* What neighbouring target pixels of a depthwise convolution, of one line or two, read and what becomes of their sums. */
 typedef struct {
-    ptrdiff_t rows;                                /* lines of the source, and of the filters, that a pixel reads */
-    const void *const *x;                          /* a place in each line of the source */
-    const void *const *w;                          /* the first tap of each line of the filters */
+    ptrdiff_t rows;                                /* lines of the source */
+    const void *const *x;                          /* a place in each of them */
+    const void *const *w[2];                       /* the first tap of its filters for each line of the target, or NULL */
+    int lines;                                     /* of the target: 1 or 2 */
     ptrdiff_t taps, x_tap, w_tap;                  /* taps of each line; from one to the next in the source and the filters */
-    ptrdiff_t x_pixel, y_pixel;                    /* from what one pixel reads to what the next reads; from pixel to pixel */
+    ptrdiff_t step, lo, hi;                        /* taps from pixel to pixel; columns lo <= i < hi exist */
+    ptrdiff_t y_pixel, y_line;                     /* from pixel to pixel, from line to line */
     ptrdiff_t w_word;                              /* from one word of channels to the next in the filters */
     const void *bias;                              /* one value per channel, or NULL for zeros */
     int resume;                                    /* CK_BIAS, CK_STORED or CK_RESIDUAL */
@@ -109,8 +111,9 @@ typedef struct {
 /* What the gradient of depthwise filters sums over, all from one place on; rows and taps are those of the filters. */
 typedef struct {
     ptrdiff_t rows, taps;
+    ptrdiff_t step, lo, hi;                        /* as above */
     ptrdiff_t dy_line, dy_pixel;
-    ptrdiff_t x_line, x_pixel, x_row, x_tap;
+    ptrdiff_t x_line, x_row, x_tap;
     ptrdiff_t sums_row, sums_word;
 } ck_depthwise_filters;
 

@@ -51,15 +51,17 @@ cdef extern from "convkit.h" nogil:
     ctypedef struct ck_depthwise:
         Py_ssize_t rows
         const void *const *x
-        const void *const *w
-        Py_ssize_t taps, x_tap, w_tap, x_pixel, y_pixel, w_word
+        const void *const *w[2]
+        int lines
+        Py_ssize_t taps, x_tap, w_tap, step, lo, hi, y_pixel, y_line, w_word
         const void *bias
         int resume
         Py_ssize_t residual
         int relu
 
     ctypedef struct ck_depthwise_filters:
-        Py_ssize_t rows, taps, dy_line, dy_pixel, x_line, x_pixel, x_row, x_tap, sums_row, sums_word
+        Py_ssize_t rows, taps, step, lo, hi, dy_line, dy_pixel, x_line, x_row, x_tap, sums_row, sums_word
+
     ctypedef struct ck_run:
         Py_ssize_t place
         Py_ssize_t span

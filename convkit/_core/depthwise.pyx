@@ -1,6 +1,5 @@
-# Depthwise convolution: lines of target pixels, cut where taps enter and leave the padding, so that a run of pixels reads
-# the same taps. Nothing is copied. The tables are made in plan/depthwise.py; rank, stride, dilation and direction are not known
-# here.
+# Depthwise convolution: lines of target pixels, one or two at a time. Nothing is copied: what lies in the padding is left
+# out. The tables are made in plan/depthwise.py; rank, stride, dilation and direction are not known here.
 #
 # A task is a few lines of one image and a panel of channels, small enough that a line of x is still in L1 when the next line
 # of the target reads it.
@@ -17,12 +16,13 @@ cdef enum:
     FAR = 1 << 20                               # bytes of an image of source and target: from there on read in order, whole
     PANEL = 256                                 # bytes of a pixel that a panel has at least: whole cache lines
     TASKS = 16                                  # enough for the threads to finish together
-    ROWS = 32                                   # lines of the filter at a time; more of them resume the sums
+    ROWS = 32                                   # lines of the source at a time; more of them resume the sums
+    PART = 16                                   # pixels of a phase before the next phase has its turn
     PIXELS = 224                                # pixels that a word of the gradient of the filters sums before the next word
     LEAST = 64                                  # pixels of a chunk for that gradient
 
 cdef struct Phase:                              # a row of the table of phases
-    Py_ssize_t first, step, pixels, taps, tap, tap_step, at, at_step, lo, hi
+    Py_ssize_t first, step, pixels, taps, tap, tap_step, at, at_step, between, apart, lo, hi
 
 COLUMNS = sizeof(Phase) // sizeof(Py_ssize_t)
 
@@ -45,6 +45,7 @@ cdef struct Work:                               # what all tasks share; strides 
     Py_ssize_t panel, panels, block, blocks     # words of a panel; lines of a task
     Py_ssize_t residual                         # bytes from the target to what is added to it
     int start                                   # what sums begin with: CK_BIAS, or CK_RESIDUAL
+    bint pairs                                  # whether neighbouring lines of the target read lines in common
     bint relu, flush
 
 
@@ -84,6 +85,8 @@ cdef class Schedule:
                 a.slots = max(a.slots, a.count * a.phases[j].pixels)
             first += a.count
             lines *= a.slots if i < 2 else 1
+        a = &work.axis[1]
+        work.pairs = a.count == 1 and a.phases.between == 1 and a.phases.apart < a.phases.taps
         width = max(work.axis[2].size, work.axis[2].slots) * work.k.vector * itemsize
         height = 0
         for j in range(work.axis[1].count):
@@ -106,24 +109,26 @@ cdef class Schedule:
 
 def pack(const real[:, :, :, :] w, real[::1] packed, int threads):
     """w (O, KD, KH, KW) -> packed (words, taps, elements of a word), zeros after the last channel; whether all are finite."""
-    cdef const ck_kernels *k = table(sizeof(real))
-    cdef Py_ssize_t vector = k.vector, rows = w.shape[1] * w.shape[2], taps = rows * w.shape[3], words = packed.shape[0] // (
-        taps * vector), size = sizeof(real), t, i
-    cdef Py_ssize_t kh = w.shape[2], kw = w.shape[3], outputs = w.shape[0]
-    cdef int strange = 0
+    cdef Py_ssize_t vector = table(sizeof(real)).vector, outputs = w.shape[0], step = w.strides[0], word, first, count, d
+    cdef Py_ssize_t i, j, c
+    cdef real *to = &packed[0]
+    cdef const char *of
+    cdef real strange = 0
     with nogil:
-        if w.strides[1] == kh * w.strides[2] and w.strides[2] == kw * w.strides[3]:
-            for t in range(words):
-                k.pack_panel(taps, min(outputs - t * vector, vector), 1, &w[t * vector, 0, 0, 0], w.strides[3] // size,
-                             w.strides[0] // size, &packed[t * taps * vector])
-        else:
-            for t in range(words * rows):
-                k.pack_panel(kw, min(outputs - t // rows * vector, vector), 1,
-                             &w[t // rows * vector, t % rows // kh, t % rows % kh, 0], w.strides[3] // size,
-                             w.strides[0] // size, &packed[t * kw * vector])
-        for i in range(packed.shape[0]):
-            strange |= 0 * packed[i] != 0
-    return not strange
+        for word in range(packed.shape[0] // (vector * w.shape[1] * w.shape[2] * w.shape[3])):
+            first = word * vector
+            count = min(vector, outputs - first)
+            for d in range(w.shape[1]):
+                for i in range(w.shape[2]):
+                    for j in range(w.shape[3]):
+                        of = <const char *>&w[first, d, i, j]
+                        for c in range(count):
+                            to[c] = (<const real *>(of + c * step))[0]
+                            strange += 0 * to[c]
+                        for c in range(count, vector):
+                            to[c] = 0
+                        to += vector
+    return strange == 0
 
 
 def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] filters, const real[::1] bias,
@@ -161,65 +166,84 @@ cdef void task(const Work *work, Py_ssize_t number) noexcept nogil:
     """A block of lines of one image, for a panel of channels."""
     cdef Py_ssize_t panel = number % work.panels, image = number // (work.panels * work.blocks)
     cdef Py_ssize_t first = number // work.panels % work.blocks * work.block, slot, i, j, d, h
+    cdef Py_ssize_t last = min(first + work.block, work.axis[0].slots * work.axis[1].slots)
     cdef const Axis *ad = &work.axis[0]
     cdef const Axis *ah = &work.axis[1]
+    cdef bint two
     cdef ck_mode mode = ck_flush_subnormals(work.flush)
-    for slot in range(first, min(first + work.block, ad.slots * ah.slots)):
+    slot = first
+    while slot < last:
         i, j = slot // ah.slots, slot % ah.slots
         d, h = i // ad.count, j // ah.count
+        two = work.pairs and slot + 1 < last and j + 1 < ah.slots
         if d < ad.phases[i % ad.count].pixels and h < ah.phases[j % ah.count].pixels:
-            line(work, image, panel, &ad.phases[i % ad.count], d, &ah.phases[j % ah.count], h)
+            line(work, image, panel, &ad.phases[i % ad.count], d, &ah.phases[j % ah.count], h, two)
+        slot += 2 if two else 1
     ck_write_mode(mode)
 
 
 cdef void line(const Work *work, Py_ssize_t image, Py_ssize_t panel, const Phase *pd, Py_ssize_t d, const Phase *ph,
-               Py_ssize_t h) noexcept nogil:
-    """One line of target pixels."""
+               Py_ssize_t h, bint two) noexcept nogil:
+    """One line of target pixels, or two."""
     cdef const void *lines[ROWS]
-    cdef const void *filters[ROWS]
+    cdef const void *filters[2][ROWS]
     cdef ck_depthwise g
     cdef const Axis *ad = &work.axis[0]
     cdef const Axis *ah = &work.axis[1]
-    cdef Span sd = inside(ad, pd, d), sh = inside(ah, ph, h)
-    cdef Py_ssize_t word = panel * work.panel, vector = work.k.vector, channel = word * vector
-    cdef Py_ssize_t channels = min(work.channels - channel, work.panel * vector), rows = sd.count * sh.count, row = 0, i, td, th
+    cdef Span sd = inside(ad, pd, d)
+    cdef Py_ssize_t word = panel * work.panel, vector = work.k.vector, channel = word * vector, td = 0, th = 0, at, i, tap
+    cdef Py_ssize_t apart = ah.step // ph.at_step if two else 0, all_taps = ph.taps + apart
     cdef const char *x = work.source + (image * work.source_stride[0] + channel) * work.itemsize
     cdef const char *w = work.filters + word * work.taps * vector * work.itemsize
+    cdef const char *taps
     cdef char *y = work.target + (image * work.target_stride[0] + (pd.first + d * pd.step) * work.target_stride[1]
                                   + (ph.first + h * ph.step) * work.target_stride[2] + channel) * work.itemsize
-    g.x, g.w, g.w_word, g.residual = lines, filters, work.taps * vector, work.residual
+    g.x, g.w[0], g.w[1], g.w_word = lines, filters[0], filters[1], work.taps * vector
+    g.resume, g.residual = work.start, work.residual
+    g.lines, g.y_line = 2 if two else 1, ph.step * work.target_stride[2]
     g.bias = work.bias + channel * work.itemsize if work.bias != NULL else NULL
     while True:
-        g.rows = min(rows - row, <Py_ssize_t>ROWS)
-        for i in range(g.rows):
-            td, th = (row + i) // sh.count, (row + i) % sh.count
-            lines[i] = x + ((sd.at + td * pd.at_step) * work.source_stride[1]
-                            + (sh.at + th * ph.at_step) * work.source_stride[2]) * work.itemsize
-            filters[i] = w + ((pd.tap + (sd.first + td) * pd.tap_step) * ad.weight
-                              + (ph.tap + (sh.first + th) * ph.tap_step) * ah.weight) * vector * work.itemsize
-        g.resume = CK_STORED if row > 0 else work.start
-        row += g.rows
-        g.relu = work.relu and row == rows
-        for i in range(work.axis[2].count):
-            runs(work, &g, &work.axis[2].phases[i], channels, y)
-        if row == rows:
+        g.rows = 0
+        while td < sd.count and g.rows < ROWS:
+            at = ph.at + h * ah.step + th * ph.at_step
+            if 0 <= at < ah.size:
+                lines[g.rows] = x + ((sd.at + td * pd.at_step) * work.source_stride[1]
+                                     + at * work.source_stride[2]) * work.itemsize
+                taps = w + (pd.tap + (sd.first + td) * pd.tap_step) * ad.weight * vector * work.itemsize
+                for i in range(g.lines):
+                    filters[i][g.rows] = NULL
+                    if 0 <= th - i * apart < ph.taps:
+                        tap = ph.tap + (th - i * apart) * ph.tap_step
+                        filters[i][g.rows] = taps + tap * ah.weight * vector * work.itemsize
+                g.rows += 1
+            th += 1
+            if th == all_taps:
+                td, th = td + 1, 0
+        g.relu = work.relu and td == sd.count
+        runs(work, &g, min(work.channels - channel, work.panel * vector), y)
+        if td == sd.count:
             return
+        g.resume = CK_STORED
 
 
-cdef inline void runs(const Work *work, ck_depthwise *g, const Phase *p, Py_ssize_t channels, char *y) noexcept nogil:
-    """The pixels of one phase of a line: those whose taps all lie inside the source, and one by one those near its ends."""
-    cdef Py_ssize_t step = work.source_stride[3], j = 0, pixels
-    cdef Span s
-    g.x_pixel, g.y_pixel = work.axis[2].step * step, p.step * work.target_stride[3]
-    g.x_tap, g.w_tap = p.at_step * step, p.tap_step * work.k.vector
-    y += p.first * work.target_stride[3] * work.itemsize
-    while j < p.pixels:
-        pixels = p.hi - p.lo if j == p.lo and p.hi > p.lo else 1
-        s = inside(&work.axis[2], p, j)
-        g.taps = s.count
-        work.k.depthwise_strip(pixels, channels, g, s.at * step, (p.tap + s.first * p.tap_step) * work.k.vector,
-                               y + j * g.y_pixel * work.itemsize)
-        j += pixels
+cdef inline void runs(const Work *work, ck_depthwise *g, Py_ssize_t channels, char *y) noexcept nogil:
+    """The phases of a line, a part of it at a time; taps lie between those of neighbouring pixels where these go apart."""
+    cdef const Axis *a = &work.axis[2]
+    cdef const Phase *p
+    cdef Py_ssize_t step = work.source_stride[3], first = 0, count, i, j, at
+    cdef Py_ssize_t part = PART if a.count > 1 else a.slots
+    while first * a.count < a.slots:
+        for i in range(a.count):
+            p = &a.phases[i]
+            count = min(p.pixels - first, part)
+            g.taps, g.x_tap, g.w_tap = p.taps, p.at_step * step, p.tap_step * work.k.vector
+            g.step, g.y_pixel = p.apart, p.between * p.step * work.target_stride[3]
+            for j in range(first, first + min(count, p.between)):
+                at = p.at + j * a.step
+                g.lo, g.hi = ceil_div(-at, p.at_step), ceil_div(a.size - at, p.at_step)
+                work.k.depthwise_strip(ceil_div(first + count - j, p.between), channels, g, at * step, p.tap * work.k.vector,
+                                       y + (p.first + j * p.step) * work.target_stride[3] * work.itemsize)
+        first += part
 
 
 def grad(Schedule schedule, const real[:, :, :, :, :] dy, const real[:, :, :, :, :] x, real[:, ::1] sums, real[:, ::1] dw,
@@ -285,29 +309,24 @@ cdef void add(const Work *work, Py_ssize_t panel, Py_ssize_t n, Py_ssize_t d, Py
     cdef const Axis *ah = &work.axis[1]
     cdef const Axis *aw = &work.axis[2]
     cdef const Phase *pw = aw.phases
-    cdef Span sd = inside(ad, ad.phases, d), sh = inside(ah, ah.phases, h), s
-    cdef Py_ssize_t vector = work.k.vector, channel = panel * work.panel * vector, j = 0, t
+    cdef Span sd = inside(ad, ad.phases, d), sh = inside(ah, ah.phases, h)
+    cdef Py_ssize_t vector = work.k.vector, channel = panel * work.panel * vector, j, t, at
     cdef Py_ssize_t channels = min(work.channels - channel, work.panel * vector)
     cdef const Py_ssize_t *step = &work.source_stride[0]
     cdef const char *x = work.source + (n * step[0] + sd.at * step[1] + sh.at * step[2] + channel) * work.itemsize
     cdef const char *dy = work.target + (n * work.target_stride[0] + d * work.target_stride[1] + h * work.target_stride[2]
                                          + channel) * work.itemsize
-    cdef bint whole
     cdef ck_depthwise_filters g
-    g.rows, g.x_row, g.x_tap = sh.count, ah.phases.at_step * step[2], pw.at_step * step[3]
+    g.rows, g.x_row, g.taps, g.x_tap = sh.count, ah.phases.at_step * step[2], pw.taps, pw.at_step * step[3]
+    g.step, g.dy_pixel = pw.apart, pw.between * work.target_stride[3]
+    g.dy_line, g.x_line = work.target_stride[2], ah.step * step[2]
     g.sums_row, g.sums_word = ah.weight * vector, work.taps * vector
     sums += (sd.first * ad.weight + sh.first * ah.weight) * vector * work.itemsize
-    while j < pw.pixels:
-        s = inside(aw, pw, j)
-        g.taps, whole = s.count, j == pw.lo and pw.hi > pw.lo
-        if whole:
-            g.dy_line, g.x_line = work.target_stride[2], ah.step * step[2]
-            g.dy_pixel, g.x_pixel = work.target_stride[3], aw.step * step[3]
-        else:                                   # down the lines, at one place near an end of them
-            g.dy_line, g.x_line, g.dy_pixel, g.x_pixel = 0, 0, work.target_stride[2], ah.step * step[2]
-        for t in range(sd.count if s.count and sh.count else 0):
-            work.k.depthwise_filters(count if whole else 1, pw.hi - pw.lo if whole else count, channels, &g,
+    for j in range(min(pw.between, pw.pixels)):
+        at = pw.at + j * aw.step
+        g.lo, g.hi = ceil_div(-at, pw.at_step), ceil_div(aw.size - at, pw.at_step)
+        for t in range(sd.count if sh.count else 0):
+            work.k.depthwise_filters(count, ceil_div(pw.pixels - j, pw.between), channels, &g,
                                      dy + j * work.target_stride[3] * work.itemsize,
-                                     x + (t * ad.phases.at_step * step[1] + s.at * step[3]) * work.itemsize,
-                                     sums + (t * ad.weight + s.first) * vector * work.itemsize)
-        j += pw.hi - pw.lo if whole else 1
+                                     x + (t * ad.phases.at_step * step[1] + at * step[3]) * work.itemsize,
+                                     sums + t * ad.weight * vector * work.itemsize)

@@ -1,4 +1,4 @@
-"""The grouped algorithm: groups of 2 to 16 channels, several of them in a SIMD word; its tables for `_core/grouped.pyx`.
+"""The grouped algorithm: groups of 1 to 16 channels, several of them in a SIMD word; its tables for `_core/grouped.pyx`.
 
 A task walks down a column of the target, `strip` pixels wide, for the channels of one word.
 """
@@ -16,7 +16,7 @@ from convkit._core import cpu, grouped
 if TYPE_CHECKING:
     from convkit.plan.conv import Conv, Pass, Phase
 
-CHANNELS = range(2, 17)                                 # of a group
+CHANNELS = range(1, 17)                                 # of a group
 SPAN = 3                                                # most taps of a run, as CK_GROUP_SPAN
 LINES, WIDTH, PIXELS = 64, 512, 4096                    # most that a row reads, as in _core/grouped.pyx
 SUMS_STRIP = 56                                         # pixels of a strip in the gradient of the filters
@@ -28,8 +28,8 @@ def refusal(conv: Conv, which: str) -> str | None:
     if conv.groups == 1:
         return "it is not grouped"
     each = conv.channels // conv.groups, conv.outputs // conv.groups
-    if not all(n in CHANNELS for n in each):
-        return f"groups of {each[0]} to {each[1]} channels, wanted 2 to 16"
+    if not all(n in CHANNELS for n in each) or each == (1, 1):
+        return f"groups of {each[0]} to {each[1]} channels, wanted 1 to 16, and more than 1 on one side"
     return too_large(conv.input_pass if which == "input" else conv.output_pass)
 
 
@@ -43,8 +43,11 @@ def too_large(walk: Pass) -> str | None:
 
 
 def pays(conv: Conv, which: str, itemsize: int) -> bool:
-    """Measured against direct on 3x3 layers of 28x28 pixels: only a word that is partly empty loses, in the filter gradient."""
-    return which != "filters" or conv.outputs // conv.groups in (*range(2, 9), 16)
+    """Measured against direct on 3x3 layers of 28x28 pixels: only a word that is partly empty loses, in the filter gradient.
+
+    Groups of one channel are those that `depthwise` left: its rivals are direct and itself.
+    """
+    return which != "filters" or conv.outputs // conv.groups in (*range(2, 9), 16) or conv.groups == conv.channels
 
 
 class Tables(NamedTuple):

@@ -13,6 +13,7 @@
 #include "../kernels/transpose.h"
 #include "../kernels/wino.h"
 #include "../kernels/depthwise.h"
+#include "../kernels/depthwise_sums.h"
 #include "../kernels/probe.h"
 
 #define CK_STRING(isa) #isa

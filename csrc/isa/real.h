@@ -1,6 +1,7 @@
 /* The element type of this compilation: -DCK_DOUBLE=0 or -DCK_DOUBLE=1. */
 #include "../convkit.h"
 
+#include <math.h>
 #include <string.h>
 
 #if CK_DOUBLE
@@ -10,3 +11,6 @@ typedef double real;
 typedef float real;
 #define CK_TYPE f32
 #endif
+
+/* The compiler knows nothing about the value of v from here on. */
+#define CK_HOLD(v) __asm__("" : "+r"(v))

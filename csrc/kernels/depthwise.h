@@ -1,191 +1,180 @@
 /* Depthwise convolution: every channel has filters of its own, so the channels fill the words and nothing is broadcast.
  *
- *     depthwise_strip     y[p][c] = finish( sum over r < rows, k < taps of x[r][p*x_pixel + k*x_tap + c] * w[r][k*w_tap + c] )
- *     depthwise_filters   sums[r][k][c] += sum over l < lines, p < pixels of
- *                                          dy[l*dy_line + p*dy_pixel + c] * x[l*x_line + p*x_pixel + r*x_row + k*x_tap + c]
+ *     y[l][p][c] = finish( sum over r < rows, k < taps of x[r][(p*step + k)*x_tap + c] * w[l][r][k*w_tap + c] )
  *
- * Filters and their sums are packed by words of VL channels, each with all its taps: (words, taps, VL). All pixels exist: what
- * lies in the padding is left out by the caller. Each output has one accumulator and the order r, k; each sum the order l, p.
+ * Filters are packed by words of VL channels, each with all its taps: (words, taps, VL). Each output has one accumulator and
+ * the order r, k. Columns i = p*step + k of x that are not lo <= i < hi do not exist and are left out.
  *
- * A strip of outputs is summed in registers, so that a filter word is loaded once for the strip; where neighbouring outputs
- * read neighbouring taps, so is a word of x for all taps of a filter row. Loads then stay well under the multiply-adds.
+ * A strip of outputs is summed in registers, so that a filter word is loaded once for the strip and a word of x once for all
+ * outputs that read it. With enough registers two lines of outputs go together: they read most lines of x in common. A line
+ * of x that one of them does not read has NULL for its filters.
  */
-CK_INLINE void strip_of(const int strip, const int taps, const int step, const ck_depthwise *g, const ptrdiff_t n,
-                        const vf start, ptrdiff_t x_at, ptrdiff_t w_at, real *y)
+enum { STRIP = 8, LEAST_PAIR = 4, PAIRS = SUMS >= 25, MOST_TAPS = 7 };
+
+/* One line of x for a strip, with known taps. */
+CK_INLINE void line_of(const int strip, const int both, const int taps, const int step, const int whole, const ck_depthwise *g,
+                       const ptrdiff_t n, uint32_t inside, const real *x, const real *w, const real *w2, vf *sums,
+                       vf *sums2)
 {
-    vf sums[8];
-#pragma GCC unroll 8
-    for (int p = 0; p < strip; p++)
-        sums[p] = g->resume == CK_STORED ? v_load_n(y + p * g->y_pixel, n) : start;
-    if (g->resume == CK_RESIDUAL) {
-        const real *residual = (const real *)((const char *)y + g->residual);
-#pragma GCC unroll 8
-        for (int p = 0; p < strip; p++)
-            sums[p] = v_add(start, v_load_n(residual + p * g->y_pixel, n));
-    }
-    for (ptrdiff_t r = 0; r < g->rows; r++) {
-        const real *x = (const real *)g->x[r] + x_at, *w = (const real *)g->w[r] + w_at;
-        if (taps) {                                /* known taps; neighbouring outputs lie `step` taps apart */
-            vf filter[7];
+    vf filter[MOST_TAPS], filter2[MOST_TAPS];
 #pragma GCC unroll 7
-            for (int k = 0; k < taps; k++, w += g->w_tap)
-                filter[k] = v_load(w);
+    for (int k = 0; k < taps; k++) {
+        filter[k] = v_load(w + k * g->w_tap);
+        if (both)
+            filter2[k] = v_load(w2 + k * g->w_tap);
+    }
+    CK_HOLD(inside);                               /* else the compiler prepares all tests and all addresses ahead, in memory */
 #pragma GCC unroll 24
-            for (int i = 0; i < (strip - 1) * step + taps; i++, x += g->x_tap) {
-                const vf a = v_hold(v_load(x));
+    for (int i = 0; i < (strip - 1) * step + taps; i++, x += g->x_tap) {
+        CK_HOLD(x);
+        if (inside & 1u << i) {
+            const vf a = v_hold(whole ? v_load(x) : v_load_n(x, n));
 #pragma GCC unroll 7
-                for (int k = 0; k < taps; k++)
-                    if (i >= k && (i - k) % step == 0 && (i - k) / step < strip)
-                        sums[(i - k) / step] = v_fma(a, filter[k], sums[(i - k) / step]);
-            }
-        } else {
-            for (ptrdiff_t k = 0; k < g->taps; k++, x += g->x_tap, w += g->w_tap) {
-                const vf filter = v_load(w);
-                const real *from = x;
-#pragma GCC unroll 8
-                for (int p = 0; p < strip; p++, from += g->x_pixel)
-                    sums[p] = v_fma(n == VL ? v_load(from) : v_load_n(from, n), filter, sums[p]);
-            }
+            for (int k = 0; k < taps; k++)
+                if (i >= k && (i - k) % step == 0 && (i - k) / step < strip) {
+                    sums[(i - k) / step] = v_fma(a, filter[k], sums[(i - k) / step]);
+                    if (both)
+                        sums2[(i - k) / step] = v_fma(a, filter2[k], sums2[(i - k) / step]);
+                }
         }
-    }
-    if (g->relu)
-#pragma GCC unroll 8
-        for (int p = 0; p < strip; p++)
-            sums[p] = v_max(v_zero(), sums[p]);
-#pragma GCC unroll 8
-    for (int p = 0; p < strip; p++, y += g->y_pixel) {
-        if (n == VL)
-            v_store(y, sums[p]);
-        else
-            v_store_n(y, sums[p], n);
     }
 }
 
+/* The same for any taps. */
+CK_INLINE void line_of_any(const int strip, const int whole, const ck_depthwise *g, const ptrdiff_t n, const ptrdiff_t lo,
+                           const ptrdiff_t hi, const real *x, const real *w, vf *sums)
+{
+    for (ptrdiff_t k = 0; k < g->taps; k++, x += g->x_tap, w += g->w_tap) {
+        const vf filter = v_load(w);
+        const real *from = x;
+        ptrdiff_t i = k;
+#pragma GCC unroll 8
+        for (int p = 0; p < strip; p++, i += g->step, from += g->step * g->x_tap)
+            if (i >= lo && i < hi)
+                sums[p] = v_fma(whole ? v_load(from) : v_load_n(from, n), filter, sums[p]);
+    }
+}
+
+CK_INLINE void strip_of(const int strip, const int lines, const int taps, const int step, const int whole,
+                        const ck_depthwise *g, const ptrdiff_t n, const vf start, const uint32_t inside, const ptrdiff_t lo,
+                        const ptrdiff_t hi, ptrdiff_t x_at, ptrdiff_t w_at, real *y)
+{
+    vf sums[2][STRIP];
+    const vf least = g->relu ? v_zero() : v_set1(-(real)INFINITY);
+#pragma GCC unroll 2
+    for (int l = 0; l < lines; l++)
+#pragma GCC unroll 8
+        for (int p = 0; p < strip; p++)
+            sums[l][p] = !taps && g->resume == CK_STORED ? v_load_n(y + p * g->y_pixel, n) : start;
+    if (g->resume == CK_RESIDUAL)
+#pragma GCC unroll 2
+        for (int l = 0; l < lines; l++) {
+            const real *residual = (const real *)((const char *)(y + l * g->y_line) + g->residual);
+#pragma GCC unroll 8
+            for (int p = 0; p < strip; p++)
+                sums[l][p] = v_add(start, v_load_n(residual + p * g->y_pixel, n));
+        }
+    for (ptrdiff_t r = 0; r < g->rows; r++) {
+        const real *x = (const real *)g->x[r] + x_at, *w = g->w[0][r], *w2 = lines == 2 ? g->w[1][r] : NULL;
+        if (lines == 2 && w && w2)
+            line_of(strip, 1, taps, step, whole, g, n, inside, x, w + w_at, w2 + w_at, sums[0], sums[1]);
+        else if (w && taps)
+            line_of(strip, 0, taps, step, whole, g, n, inside, x, w + w_at, NULL, sums[0], NULL);
+        else if (lines == 2 && w2)
+            line_of(strip, 0, taps, step, whole, g, n, inside, x, w2 + w_at, NULL, sums[1], NULL);
+        else if (w)
+            line_of_any(strip, whole, g, n, lo, hi, x, w + w_at, sums[0]);
+    }
+#pragma GCC unroll 2
+    for (int l = 0; l < lines; l++) {
+        real *to = y + l * g->y_line;
+#pragma GCC unroll 8
+        for (int p = 0; p < strip; p++, to += g->y_pixel) {
+            CK_HOLD(to);
+            if (whole)
+                v_store(to, v_max(least, sums[l][p]));
+            else
+                v_store_n(to, v_max(least, sums[l][p]), n);
+        }
+    }
+}
+
+CK_INLINE uint32_t first_bits(ptrdiff_t n)
+{
+    return n <= 0 ? 0 : n >= 32 ? ~0u : (1u << n) - 1;
+}
+
 /* All channels of a strip, so that x is read in the order of its memory. */
-CK_INLINE void strip_words(const int strip, const int taps, const int step, ptrdiff_t channels, const ck_depthwise *g,
-                           ptrdiff_t x, ptrdiff_t w, real *y)
+CK_INLINE void strip_words(const int strip, const int lines, const int taps, const int step, ptrdiff_t channels,
+                           const ck_depthwise *g, ptrdiff_t lo, ptrdiff_t hi, ptrdiff_t x, ptrdiff_t w, real *y)
 {
     const real *bias = g->bias;
+    const uint32_t inside = first_bits(hi) & ~first_bits(lo);
     ptrdiff_t c = 0;
     for (; c + VL <= channels; c += VL, w += g->w_word)
-        strip_of(strip, taps, step, g, VL, bias ? v_load(bias + c) : v_zero(), x + c, w, y + c);
+        strip_of(strip, lines, taps, step, 1, g, VL, bias ? v_load(bias + c) : v_zero(), inside, lo, hi, x + c, w, y + c);
     if (c < channels)
-        strip_of(strip, 0, 0, g, channels - c, bias ? v_load_n(bias + c, channels - c) : v_zero(), x + c, w, y + c);
+        strip_of(strip, lines, taps, step, 0, g, channels - c, bias ? v_load_n(bias + c, channels - c) : v_zero(), inside, lo,
+                 hi, x + c, w, y + c);
 }
 
 #define CK_STRIPS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
 
 /* Strips of nearly equal length, each of which is compiled on its own. */
-CK_INLINE void strips_of(const int taps, const int step, ptrdiff_t pixels, ptrdiff_t channels, const ck_depthwise *shared,
-                         ptrdiff_t x, ptrdiff_t w, real *y)
+CK_INLINE void strips_of(const int lines, const int taps, const int step, ptrdiff_t pixels, ptrdiff_t channels,
+                         const ck_depthwise *shared, ptrdiff_t x, ptrdiff_t w, real *y)
 {
     const ck_depthwise g = *shared;                /* no store to y can change this copy */
-    const ptrdiff_t strips = (pixels + 7) / 8, shorter = pixels / strips, longer = pixels % strips;
+    const ptrdiff_t strips = (pixels + STRIP - 1) / STRIP, shorter = pixels / strips, longer = pixels % strips;
+    ptrdiff_t lo = g.lo, hi = g.hi;
     for (ptrdiff_t i = 0; i < strips; i++) {
         const ptrdiff_t strip = shorter + (i < longer);
         switch (strip) {
 #define CK_STRIP(s)                                                                                                         \
     case s:                                                                                                                 \
-        strip_words(s, taps, step, channels, &g, x, w, y);                                                                  \
+        if (lines == 1 || s >= LEAST_PAIR)                                                                                  \
+            strip_words(s, lines, taps, step, channels, &g, lo, hi, x, w, y);                                               \
         break;
             CK_STRIPS(CK_STRIP)
 #undef CK_STRIP
         }
-        x += strip * g.x_pixel;
+        lo -= strip * g.step;
+        hi -= strip * g.step;
+        x += strip * g.step * g.x_tap;
         y += strip * g.y_pixel;
     }
 }
 
 /* taps, step: kept apart, because the compiler would share addresses between them through the stack. */
-#define CK_RUNS(X) X(0, 0) X(2, 1) X(3, 1) X(3, 2) X(5, 1) X(5, 2) X(7, 1)
-#define CK_RUN(taps, step)                                                                                                  \
-    static __attribute__((noinline)) void strips_##taps##_##step(ptrdiff_t pixels, ptrdiff_t channels,                      \
-                                                                 const ck_depthwise *g, ptrdiff_t x, ptrdiff_t w, real *y)  \
+#define CK_RUN(lines, taps, step)                                                                                           \
+    static __attribute__((noinline)) void strips_##lines##_##taps##_##step(                                                 \
+        ptrdiff_t pixels, ptrdiff_t channels, const ck_depthwise *g, ptrdiff_t x, ptrdiff_t w, real *y)                     \
     {                                                                                                                       \
-        strips_of(taps, step, pixels, channels, g, x, w, y);                                                                \
+        strips_of(lines, taps, step, pixels, channels, g, x, w, y);                                                         \
     }
-CK_RUNS(CK_RUN)
+CK_RUN(1, 0, 0) CK_RUN(1, 1, 1) CK_RUN(1, 2, 1) CK_RUN(1, 3, 1) CK_RUN(1, 3, 2) CK_RUN(1, 5, 1) CK_RUN(1, 5, 2) CK_RUN(1, 7, 1)
+CK_RUN(2, 3, 1) CK_RUN(2, 3, 2) CK_RUN(2, 5, 1) CK_RUN(2, 5, 2)
 #undef CK_RUN
 
-static void depthwise_strip(ptrdiff_t pixels, ptrdiff_t channels, const ck_depthwise *g, ptrdiff_t x, ptrdiff_t w, void *y)
+/* Two lines go together where the registers hold them, otherwise one after the other. */
+static void depthwise_strip(ptrdiff_t pixels, ptrdiff_t channels, const ck_depthwise *shared, ptrdiff_t x, ptrdiff_t w, void *y)
 {
-#define CK_RUN(known, step)                                                                                                 \
-    if (known == 0 || (g->taps == known && g->x_pixel == step * g->x_tap && pixels > 1)) {                                  \
-        strips_##known##_##step(pixels, channels, g, x, w, y);                                                              \
+    ck_depthwise g = *shared;
+#define CK_RUN(known, apart)                                                                                                \
+    if (PAIRS && g.lines == 2 && pixels >= LEAST_PAIR && g.taps == known && g.step == apart) {                              \
+        strips_2_##known##_##apart(pixels, channels, &g, x, w, y);                                                          \
         return;                                                                                                             \
     }
-    CK_RUN(2, 1) CK_RUN(3, 1) CK_RUN(3, 2) CK_RUN(5, 1) CK_RUN(5, 2) CK_RUN(7, 1) CK_RUN(0, 0)
+    CK_RUN(3, 1) CK_RUN(3, 2) CK_RUN(5, 1) CK_RUN(5, 2)
 #undef CK_RUN
-}
-
-/* `rows` by `taps` sums of one word of channels. */
-CK_INLINE void filters_of(const int rows, const int taps, ptrdiff_t lines, ptrdiff_t pixels, const ck_depthwise_filters *g,
-                          const ptrdiff_t n, const real *dy, const real *x, real *sums)
-{
-    vf sum[5][7];
-#pragma GCC unroll 5
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 7
-        for (int k = 0; k < taps; k++)
-            sum[r][k] = v_load(sums + r * g->sums_row + k * VL);
-    for (ptrdiff_t l = 0; l < lines; l++, dy += g->dy_line, x += g->x_line) {
-        const real *d = dy, *row[5];
-#pragma GCC unroll 5
-        for (int r = 0; r < rows; r++)
-            row[r] = x + r * g->x_row;
-        for (ptrdiff_t p = 0; p < pixels; p++, d += g->dy_pixel) {
-            const vf a = n == VL ? v_load(d) : v_load_n(d, n);
-#pragma GCC unroll 5
-            for (int r = 0; r < rows; r++) {
-#pragma GCC unroll 7
-                for (int k = 0; k < taps; k++) {
-                    const vf b = n == VL ? v_load(row[r] + k * g->x_tap) : v_load_n(row[r] + k * g->x_tap, n);
-                    sum[r][k] = v_fma(a, b, sum[r][k]);
-                }
-                row[r] += g->x_pixel;
-            }
-        }
+    for (int l = 0; l < g.lines; l++, g.w[0] = g.w[1]) {
+        real *line = (real *)y + l * g.y_line;
+#define CK_RUN(known, apart)                                                                                                \
+    if (g.taps == known && g.step == apart && !g.resume)                                                                    \
+        strips_1_##known##_##apart(pixels, channels, &g, x, w, line);                                                       \
+    else
+        CK_RUN(1, 1) CK_RUN(2, 1) CK_RUN(3, 1) CK_RUN(3, 2) CK_RUN(5, 1) CK_RUN(5, 2) CK_RUN(7, 1)
+            strips_1_0_0(pixels, channels, &g, x, w, line);
+#undef CK_RUN
     }
-#pragma GCC unroll 5
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 7
-        for (int k = 0; k < taps; k++)
-            v_store(sums + r * g->sums_row + k * VL, sum[r][k]);
-}
-
-/* All sums of one word, in blocks that the registers hold; a last word that is not `whole` goes row by row. */
-CK_INLINE void blocks_of(const int whole, ptrdiff_t lines, ptrdiff_t pixels, const ck_depthwise_filters *g, const ptrdiff_t n,
-                         const real *dy, const real *x, real *sums)
-{
-    const ptrdiff_t tap_blocks = (g->taps + 6) / 7, widest = (g->taps + tap_blocks - 1) / tap_blocks;
-    const ptrdiff_t height = !whole ? 1 : SUMS / widest < 5 ? SUMS / widest : 5, row_blocks = (g->rows + height - 1) / height;
-    for (ptrdiff_t i = 0; i < row_blocks * tap_blocks; i++) {
-        const ptrdiff_t r = g->rows * (i / tap_blocks) / row_blocks, r_end = g->rows * (i / tap_blocks + 1) / row_blocks;
-        const ptrdiff_t k = g->taps * (i % tap_blocks) / tap_blocks, k_end = g->taps * (i % tap_blocks + 1) / tap_blocks;
-        const real *from = x + r * g->x_row + k * g->x_tap;
-        real *to = sums + r * g->sums_row + k * VL;
-#define CK_SUMS(rows, taps)                                                                                                 \
-    case 8 * rows + taps:                                                                                                   \
-        if (rows * taps <= (whole ? SUMS : 7) && (whole || rows == 1))                                                      \
-            filters_of(rows, taps, lines, pixels, g, n, dy, from, to);                                                      \
-        break;
-#define CK_SUMS_ROWS(r) CK_SUMS(r, 1) CK_SUMS(r, 2) CK_SUMS(r, 3) CK_SUMS(r, 4) CK_SUMS(r, 5) CK_SUMS(r, 6) CK_SUMS(r, 7)
-        switch (8 * (r_end - r) + k_end - k) {
-            CK_SUMS_ROWS(1) CK_SUMS_ROWS(2) CK_SUMS_ROWS(3) CK_SUMS_ROWS(4) CK_SUMS_ROWS(5)
-        }
-#undef CK_SUMS_ROWS
-#undef CK_SUMS
-    }
-}
-
-static void depthwise_filters(ptrdiff_t lines, ptrdiff_t pixels, ptrdiff_t channels, const ck_depthwise_filters *g,
-                              const void *dy_from, const void *x_from, void *sums_from)
-{
-    const real *dy = dy_from, *x = x_from;
-    real *sums = sums_from;
-    ptrdiff_t c = 0;
-    for (; c + VL <= channels; c += VL, sums += g->sums_word)
-        blocks_of(1, lines, pixels, g, VL, dy + c, x + c, sums);
-    if (c < channels)
-        blocks_of(0, lines, pixels, g, channels - c, dy + c, x + c, sums);
 }
