@@ -57,7 +57,7 @@ def lines_pay(walk) -> bool:
 def sums_pay(conv, vector: int) -> bool:
     """Whether the outputs fill vectors better than the channels, which stand in them in the direct algorithm."""
     def share(n: int) -> float:
-        return n / (-(-n // vector) * vector)
+        return n / max(-(-n // vector) * vector, 1)
 
     return conv.axes[2].kernel > 1 and conv.channels <= DEPTH and share(conv.outputs) > 1.1 * share(conv.channels)
 
