@@ -12,6 +12,7 @@
 
 enum { CK_MAX_VECS = 4, CK_MAX_ROWS = 14 };        /* the largest register tile of any ISA */
 enum { CK_POOL_TAPS = 256 };                       /* as many as a byte can label */
+enum { CK_SUMS_TOGETHER = 3 };                     /* rows of line_sums that are neighbours in memory */
 enum { CK_PROBE_FMAS = 12 };                       /* enough to hide the latency of any ISA */
 
 typedef enum { CK_FLOAT32, CK_FLOAT64, CK_DTYPES } ck_dtype;
@@ -125,7 +126,7 @@ typedef struct {
                    void *c, ptrdiff_t c_step, int resume))                                                                  \
     X(line_tiles, (ptrdiff_t pixels, int vecs, ptrdiff_t taps, ptrdiff_t depth, const void *const *a, ptrdiff_t a_step,     \
                    const void *b, void *c, ptrdiff_t c_step, const ck_finish *finish))                                      \
-    X(line_sums, (int rows, ptrdiff_t cols, ptrdiff_t lines, ptrdiff_t pixels, const void *const *a, ptrdiff_t rows_step,   \
+    X(line_sums, (int rows, ptrdiff_t cols, ptrdiff_t lines, ptrdiff_t pixels, const void *const *a, ptrdiff_t groups_step, \
                   ptrdiff_t a_step, const void *const *b, ptrdiff_t b_step, void *c, ptrdiff_t c_step))                     \
     X(sum_windows, (ptrdiff_t pixels, ptrdiff_t depth, const void *windows, ptrdiff_t a_step, void *line, ptrdiff_t c_step))\
     X(sum_lines, (ptrdiff_t taps, ptrdiff_t length, const void *const *a, const void *bias, void *line, int relu))          \

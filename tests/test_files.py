@@ -23,7 +23,7 @@ def model(dtype=np.float32) -> Sequential:
     layers = [
         Conv2D(4, (3, 2), padding=((1, 1), (0, 1)), stride=(1, 2), activation="relu"),
         MaxPool2D(2, stride=1),
-        Conv2D(4, 3, padding="same", groups=2, bias=False),
+        Conv2D(4, 3, padding="same", pad_mode="reflect", groups=2, bias=False),
         ReLU(),
         AvgPool2D(2, ceil_mode=True, count_include_pad=False),
         Flatten(),

@@ -33,6 +33,11 @@ FIRST = [
     Conv((2, 1, 1, 4), 20, (3, 3), padding=1, name="one pixel"),
     Conv((2, 3, 3, 3), 8, (2, 3), padding=3, stride=2, name="padding beyond the filter"),
     Conv((1, 4, 6, 6), 5, (3, 3), padding=1, name="6 channels"),
+    Conv((2, 9, 8, 1), 20, (3, 1), padding=(1, 0), name="a row of one number"),
+    Conv((2, 9, 8, 2), 50, (3, 1), padding=(2, 0), name="a row of two numbers"),
+    Conv((1, 30, 1), 70, (4,), padding=1, name="a row of four numbers"),
+    Conv((2, 7, 8, 5), 18, (2, 1), name="a row of five numbers"),
+    Conv((1, 11, 10, 12), 20, (5, 5), padding=2, name="12 channels"),
 ]
 
 # Few outputs, stride 1: "few" runs the forward pass and the gradient of the input.
@@ -240,8 +245,20 @@ def test_they_are_chosen_where_they_pay():
     assert chosen((1, 224, 224, 3), (64, 7, 7, 3), stride=2, padding=3) == "first"
     assert chosen((64, 28, 28, 1), (32, 3, 3, 1), padding=1) == "first"
     assert chosen((1, 224, 224, 64), (3, 3, 3, 64), padding=1) == "few"
+    assert chosen((4, 28, 28, 12), (20, 5, 5, 12), padding=2) == "first"
+    assert chosen((1, 28, 28, 16), (3, 5, 5, 16), padding=2) == "few"
     assert chosen((1, 56, 56, 64), (64, 1, 1, 64)) not in ("first", "few")
     assert chosen((1, 56, 56, 64), (1, 1, 1, 64)) not in ("first", "few")
+
+
+def test_the_gradient_of_the_filters_has_in_the_vector_what_fills_it():
+    def chosen(channels: int, outputs: int, itemsize: int = 4) -> str:
+        none, ones = ((0, 0),) * 2, (1, 1)
+        conv = plan.conv((64, 14, 14, channels), (outputs, 7, 7, channels), ones, none, ones, 1)
+        return choose.algorithm(conv, "filters", "auto", itemsize, False)
+
+    assert chosen(6, 16) == chosen(3, 64) == chosen(1, 8) == "first"
+    assert chosen(16, 16) == chosen(16, 6) == chosen(64, 80) == "direct"
 
 
 def test_scratch_is_stated_and_bounded():

@@ -4,7 +4,8 @@ cdef extern from "convkit.h" nogil:
         CK_FLOAT32, CK_FLOAT64
 
     enum:
-        CK_BIAS, CK_STORED, CK_RESIDUAL, CK_PLAIN, CK_SMALL, CK_FOUR, CK_FIVE, CK_SIX, CK_PROBE_FMAS, CK_MAX_VECS, CK_MAX_ROWS, CK_POOL_TAPS
+        CK_BIAS, CK_STORED, CK_RESIDUAL, CK_PLAIN, CK_SMALL, CK_FOUR, CK_FIVE, CK_SIX, CK_PROBE_FMAS, CK_MAX_VECS, CK_MAX_ROWS,
+        CK_POOL_TAPS, CK_SUMS_TOGETHER
 
     ctypedef struct ck_finish:
         const void *bias
@@ -92,7 +93,7 @@ cdef extern from "convkit.h" nogil:
                            Py_ssize_t a_step, const void *b, void *c, Py_ssize_t c_step,
                            const ck_finish *finish) noexcept nogil
         void (*line_sums)(int rows, Py_ssize_t cols, Py_ssize_t lines, Py_ssize_t pixels, const void *const *a,
-                          Py_ssize_t rows_step, Py_ssize_t a_step, const void *const *b, Py_ssize_t b_step, void *c,
+                          Py_ssize_t groups_step, Py_ssize_t a_step, const void *const *b, Py_ssize_t b_step, void *c,
                           Py_ssize_t c_step) noexcept nogil
         void (*sum_windows)(Py_ssize_t pixels, Py_ssize_t depth, const void *windows, Py_ssize_t a_step, void *line,
                             Py_ssize_t c_step) noexcept nogil

@@ -7,12 +7,14 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy, memset
 
 from convkit._core.border cimport ceil_div, clip
-from convkit._core.cpu cimport (CK_MAX_ROWS, CK_RESIDUAL, Watch, ck_finish, ck_flush_subnormals, ck_kernels, ck_mode,
+from convkit._core.cpu cimport (CK_MAX_ROWS, CK_RESIDUAL, CK_SUMS_TOGETHER, Watch, ck_finish, ck_flush_subnormals, ck_kernels,
+                                ck_mode,
                                 ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
 
 cdef enum:
     TAPS = 64                                   # most rows of a filter, as in plan/first.py
     PIXELS = 112                                # most target pixels of a piece of a line
+    CHUNK_BYTES = 14336                         # of the gradient of the output in a chunk of that of the filters
     TOGETHER = 224                              # about as many of them in a task
     LINES = 16                                  # most lines of a task
     TASKS = 32                                  # enough for the threads to finish together
@@ -197,33 +199,48 @@ cdef struct Sums:                               # what all parts share
     const char *dy
     Py_ssize_t dy_stride[4]                     # bytes: n, d, h, w
     bint flush
-    Py_ssize_t itemsize, outputs, taps, span, rows, vecs, panels, tiles
+    Py_ssize_t itemsize, outputs, vecs, panels, tiles
+    Py_ssize_t taps, span                       # rows of the filters, and numbers in one
+    Py_ssize_t together, groups                 # neighbours that are summed together; the last ones of a row may overlap
     Py_ssize_t pieces, pixels, blocks, lines                # chunks along w and h, as in Work
 
 
-def parts(const Py_ssize_t[:, ::1] windows, Py_ssize_t images, Py_ssize_t flop):
+cdef void cut(Sums *work, const Py_ssize_t[:, ::1] windows, Py_ssize_t outputs, Py_ssize_t itemsize):
+    """Chunks: of so many pixels that L1 holds the gradients of their outputs, and those of the next chunk."""
+    cdef Py_ssize_t out = windows[2, 5], height = windows[1, 5]
+    cdef Py_ssize_t most = clip(CHUNK_BYTES // (outputs * itemsize), PIXELS // 4, PIXELS)
+    work.pieces = ceil_div(out, most)
+    work.pixels = ceil_div(out, work.pieces)
+    work.lines = min(height, clip(most // out, 1, LINES))
+    work.blocks = ceil_div(height, work.lines)
+
+
+def parts(const Py_ssize_t[:, ::1] windows, Py_ssize_t images, Py_ssize_t outputs, Py_ssize_t itemsize, Py_ssize_t flop):
     """Parts of the pixels that are summed on their own; shapes alone decide."""
-    cdef Py_ssize_t out = windows[2, 5], pieces = ceil_div(out, PIXELS)
-    cdef Py_ssize_t chunks = images * windows[0, 5] * ceil_div(windows[1, 5], chunk_lines(out, windows[1, 5])) * pieces
-    return min(chunks, clip(flop >> 22, 1, 16))
+    cdef Sums work
+    cut(&work, windows, outputs, itemsize)
+    return min(images * windows[0, 5] * work.blocks * work.pieces, clip(flop >> 22, 1, 16))
 
 
-cdef Py_ssize_t chunk_lines(Py_ssize_t out, Py_ssize_t height) noexcept nogil:
-    return min(height, clip(PIXELS // out, 1, LINES))
-
-
-def sums_scratch(const Py_ssize_t[:, ::1] windows, Py_ssize_t depth):
+def sums_scratch(const Py_ssize_t[:, ::1] windows, Py_ssize_t depth, Py_ssize_t outputs, Py_ssize_t itemsize):
     """Elements a thread needs in `sum_filters`."""
-    cdef Py_ssize_t out = windows[2, 5], pixels = ceil_div(out, ceil_div(out, PIXELS))
-    return (windows[0, 1] * windows[1, 1] * chunk_lines(out, windows[1, 5])
-            * ((pixels - 1) * windows[2, 2] + windows[2, 1]) * depth)
+    cdef Sums work
+    cut(&work, windows, outputs, itemsize)
+    return windows[0, 1] * windows[1, 1] * work.lines * ((work.pixels - 1) * windows[2, 2] + windows[2, 1]) * depth
+
+
+def sums_rows(Py_ssize_t taps, Py_ssize_t span):
+    """Which row of the sums holds each number of the filters, and how many rows there are; taps and span as in Sums."""
+    cdef Py_ssize_t together = min(span, <Py_ssize_t>CK_SUMS_TOGETHER), groups = ceil_div(span, together), i
+    within = [i // together * together + i - min(i // together * together, span - together) for i in range(span)]
+    return [tap * groups * together + row for tap in range(taps) for row in within], taps * groups * together
 
 
 def sum_filters(const Py_ssize_t[:, ::1] windows, const real[:, :, :, :, :] dy, const real[:, :, :, :, :] x,
                 real[:, :, ::1] partial, real[::1] scratch, int threads):
-    """partial (parts, kd * kh * kw * C, outputs up to whole vectors), zero, += the gradient of the filters from each part."""
+    """partial (parts, rows of `sums_rows`, outputs up to whole vectors), zero, += the gradient of the filters by parts."""
     cdef Sums work
-    cdef Py_ssize_t i, t, count = partial.shape[0], room = scratch.shape[0] // threads * sizeof(real), chunks, out
+    cdef Py_ssize_t i, t, count = partial.shape[0], room = scratch.shape[0] // threads * sizeof(real), chunks
     work.k, work.flush, work.itemsize = table(sizeof(real)), flushes(), sizeof(real)
     work.axes = <const Window *>&windows[0, 0]
     work.x.origin, work.dy = <const char *>&x[0, 0, 0, 0, 0], <const char *>&dy[0, 0, 0, 0, 0]
@@ -231,17 +248,15 @@ def sum_filters(const Py_ssize_t[:, ::1] windows, const real[:, :, :, :, :] dy, 
         work.x.stride[i], work.dy_stride[i] = x.strides[i], dy.strides[i]
     for i in range(3):
         work.x.size[i] = x.shape[i + 1]
-    out, work.x.pixel, work.outputs = work.axes[2].out, x.shape[4] * sizeof(real), dy.shape[4]
+    work.x.pixel, work.outputs = x.shape[4] * sizeof(real), dy.shape[4]
     work.taps, work.span = work.axes[0].kernel * work.axes[1].kernel, work.axes[2].kernel * x.shape[4]
-    work.rows = work.taps * work.span
+    work.together = min(work.span, <Py_ssize_t>CK_SUMS_TOGETHER)
+    work.groups = work.taps * ceil_div(work.span, work.together)
     work.vecs = (work.outputs + work.k.vector - 1) // work.k.vector
     work.panels = (work.vecs + work.k.vecs - 1) // work.k.vecs
-    i = work.k.rows[(work.vecs + work.panels - 1) // work.panels]
-    work.tiles = (work.rows + i - 1) // i
-    work.pieces = ceil_div(out, PIXELS)
-    work.pixels = ceil_div(out, work.pieces)
-    work.lines = chunk_lines(out, work.axes[1].out)
-    work.blocks = ceil_div(work.axes[1].out, work.lines)
+    i = work.k.rows[ceil_div(work.vecs, work.panels)] // work.together if work.together == CK_SUMS_TOGETHER else 1
+    work.tiles = ceil_div(work.groups, i)
+    cut(&work, windows, work.outputs, work.itemsize)
     chunks = dy.shape[0] * work.axes[0].out * work.blocks * work.pieces
     zeros = bytes(((work.pixels - 1) * work.axes[2].stride + work.axes[2].kernel) * work.x.pixel)
     work.x.zeros = zeros
@@ -294,15 +309,22 @@ cdef void chunk(const Sums *work, Py_ssize_t number, char *sums, char *room) noe
 cdef inline void tile(const Sums *work, Py_ssize_t panel, Py_ssize_t number, Py_ssize_t lines, Py_ssize_t pixels,
                       const void *(*taps)[TAPS], const void *const *dy, char *sums) noexcept nogil:
     """A chunk's share of a register tile of dw."""
-    cdef const void *rows[LINES * CK_MAX_ROWS]
+    cdef const void *groups[LINES * CK_MAX_ROWS]
     cdef const void *from_channel[LINES]
     cdef Py_ssize_t start = work.vecs * panel // work.panels, stop = work.vecs * (panel + 1) // work.panels
-    cdef Py_ssize_t first = work.rows * number // work.tiles, last = work.rows * (number + 1) // work.tiles, i, r
-    cdef Py_ssize_t channel = start * work.k.vector, width = work.vecs * work.k.vector
+    cdef Py_ssize_t first = work.groups * number // work.tiles, last = work.groups * (number + 1) // work.tiles, i, g, at
+    cdef Py_ssize_t channel = start * work.k.vector, width = work.vecs * work.k.vector, per_tap = work.groups // work.taps
+    cdef Py_ssize_t tap = first // per_tap, place = first % per_tap
     for i in range(lines):
         from_channel[i] = <const char *>dy[i] + channel * work.itemsize
-        for r in range(first, last):
-            rows[i * CK_MAX_ROWS + r - first] = <const char *>taps[i][r // work.span] + r % work.span * work.itemsize
-    work.k.line_sums(<int>(last - first), min(work.outputs, stop * work.k.vector) - channel, lines, pixels, rows, CK_MAX_ROWS,
-                     work.axes[2].stride * (work.x.pixel // work.itemsize), from_channel,
-                     work.dy_stride[3] // work.itemsize, sums + (first * width + channel) * work.itemsize, width)
+    for g in range(last - first):                       # no division here: short chunks would feel it
+        at = min(place * work.together, work.span - work.together) * work.itemsize
+        for i in range(lines):
+            groups[i * CK_MAX_ROWS + g] = <const char *>taps[i][tap] + at
+        place += 1
+        if place == per_tap:
+            place, tap = 0, tap + 1
+    work.k.line_sums(<int>((last - first) * work.together), min(work.outputs, stop * work.k.vector) - channel, lines, pixels,
+                     groups, CK_MAX_ROWS, work.axes[2].stride * (work.x.pixel // work.itemsize), from_channel,
+                     work.dy_stride[3] // work.itemsize, sums + (first * work.together * width + channel) * work.itemsize,
+                     width)

@@ -12,6 +12,8 @@ import numpy as np
 
 from convkit import ops
 from convkit.layers.base import Backward, Layer, Shape, positive
+from convkit.ops.check import choice
+from convkit.plan.border import MODES
 from convkit.plan.geometry import sizes
 
 __all__ = ["Conv1D", "Conv2D", "Conv3D", "ConvTranspose1D", "ConvTranspose2D", "ConvTranspose3D"]
@@ -77,6 +79,8 @@ class _Conv(Filters):
     kernel_size : int or tuple of int
     stride, dilation : int or tuple of int, default 1
     padding : int, tuple, pairs ``((lo, hi), ...)``, "valid", "same" or "full", default 0
+    pad_mode : "constant", "edge", "reflect", "symmetric" or "wrap", default "constant"
+        What stands in the padding, as in `numpy.pad`; "constant" is zeros.
     groups : int, default 1
         Must divide the input and output channels.
     bias : bool, default True
@@ -113,6 +117,7 @@ class _Conv(Filters):
         *,
         stride: Any = 1,
         padding: Any = 0,
+        pad_mode: str = "constant",
         dilation: Any = 1,
         groups: int = 1,
         bias: bool = True,
@@ -120,11 +125,13 @@ class _Conv(Filters):
     ) -> None:
         super().__init__(bias, activation)
         name = type(self).__name__
+        choice(pad_mode, MODES, name, "pad_mode")
         self.out_channels = positive(out_channels, name, "out_channels")
         self.kernel_size = sizes(kernel_size, self.rank, name, "kernel_size")
         self.how = {
             "stride": sizes(stride, self.rank, name, "stride"),
             "padding": frozen(padding),
+            "pad_mode": pad_mode,
             "dilation": sizes(dilation, self.rank, name, "dilation"),
             "groups": positive(groups, name, "groups"),
         }
@@ -207,8 +214,22 @@ class _ConvTranspose(_Conv):
 
     _output_shape = staticmethod(ops.conv_transpose_output_shape)
 
-    def __init__(self, out_channels: int, kernel_size: Any, *, output_padding: Any = 0, **how: Any) -> None:
-        super().__init__(out_channels, kernel_size, **how)
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Any,
+        *,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        activation: str | None = None,
+    ) -> None:
+        how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        super().__init__(out_channels, kernel_size, bias=bias, activation=activation, **how)
+        del self.how["pad_mode"]                        # what it cuts off is not pixels
         name, groups = type(self).__name__, self.how["groups"]
         if self.out_channels % groups:
             raise ValueError(f"{name}: groups={groups} must divide the {self.out_channels} output channels")

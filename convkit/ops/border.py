@@ -34,12 +34,9 @@ class Boxes:
     """A pass ("forward", "input", "filters") of `conv`, with the pad mode `mode`, by `algorithm`."""
 
     def __init__(self, conv: plan.Conv, which: str, mode: str, algorithm: str, itemsize: int, op: str):
-        check.planned(op, border.check, conv, mode)
         self.op = op
         self.parts = [
-            (part, engine.module(part.conv, which, algorithm, itemsize, op))
-            for box in (border.boxes(conv, itemsize) if conv.batch else ())
-            for part in parts(conv, box, mode, itemsize)
+            (part, engine.module(part.conv, which, algorithm, itemsize, op)) for part in cut(conv, mode, itemsize, op)
         ]
 
     def forward(self, conv, x, packed, b, y, relu: bool, threads: int, residual=None) -> None:
@@ -60,6 +57,13 @@ class Boxes:
         for part, runs in self.parts:
             images = pick(x[part.images], part.picks)
             dw += engine.grad_filters(runs, part.conv, dy[part.outputs], images, threads, self.op)
+
+
+def cut(conv: plan.Conv, mode: str, itemsize: int, op: str) -> list[Part]:
+    """The parts of a convolution, checked; the first is the inside of the image, where there is one."""
+    check.planned(op, border.check, conv, mode)
+    boxes = border.boxes(conv, itemsize) if conv.batch else ()
+    return [part for box in boxes for part in parts(conv, box, mode, itemsize)]
 
 
 def parts(conv: plan.Conv, box, mode: str, itemsize: int) -> Iterator[Part]:

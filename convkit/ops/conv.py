@@ -9,6 +9,7 @@ import numpy as np
 from convkit._core import cpu
 from convkit.ops import again, border, check, engine
 from convkit.ops.filters import PackedFilters
+from convkit.plan import border as pads
 from convkit.plan import choose, geometry
 from convkit.plan import conv as plan
 
@@ -311,6 +312,7 @@ def conv_output_shape(
     padding: Padding = 0,
     dilation: Size = 1,
     groups: int = 1,
+    pad_mode: str = "constant",
     layout: str | None = None,
 ) -> tuple[int, ...]:
     """Shape of a convolution's result, from the shapes alone.
@@ -321,8 +323,8 @@ def conv_output_shape(
     ----------
     x_shape, w_shape : sequence of ints
         As `conv1d`, `conv2d` or `conv3d` would be given, channels last unless `layout` says otherwise.
-    stride, padding, dilation, groups, layout
-        As for `conv2d`.
+    stride, padding, dilation, groups, pad_mode, layout
+        As for `conv2d`; the pad mode matters only where the image has too few pixels for it.
 
     Returns
     -------
@@ -342,4 +344,6 @@ def conv_output_shape(
     op = "conv_output_shape"
     first, x_shape, w_shape = check.shapes(x_shape, w_shape, layout, op)
     conv = planned(op, x_shape, w_shape, stride, padding, dilation, groups)
+    if check.choice(pad_mode, border.MODES, op, "pad_mode") != "constant":
+        check.planned(op, pads.check, conv, pad_mode)
     return check.named(conv.out_shape, first)

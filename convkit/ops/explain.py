@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from convkit._core import cpu
-from convkit.ops import check, conv, lowering
+from convkit.ops import border, check, conv, lowering, transpose
 from convkit.plan import choose
 from convkit.plan import conv as plan
 from convkit.plan import depthwise as plan_depthwise
@@ -62,7 +62,7 @@ def explain(
 
     Parameters
     ----------
-    op : "conv1d", "conv2d", "conv3d"
+    op : "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"
         The function that would be called.
     x, w : array_like or sequence of ints
         Its arguments, or only their shapes.
@@ -71,12 +71,13 @@ def explain(
     dtype : dtype
         Where `x` is a shape: float32 or float64.
     layout, **how
-        As for the function: stride, padding, dilation, groups.
+        As for the function: stride, padding, dilation, groups; pad_mode and flip, or output_padding of a transposed one.
 
     Returns
     -------
     Explanation
-        ``print`` it, or read its fields.
+        ``print`` it, or read its fields. For a pad_mode that repeats pixels, `algorithm` and `tile` are those of the windows
+        inside the image; tasks and memory count the windows over its border, too.
 
     Raises
     ------
@@ -89,20 +90,23 @@ def explain(
     >>> plan = convkit.explain("conv2d", (8, 56, 56, 64), (64, 3, 3, 64), padding=1)
     >>> plan.algorithm, plan.out_shape, plan.flop
     ('winograd', (8, 56, 56, 64), 1849688064)
+    >>> convkit.explain("conv_transpose2d", (8, 14, 14, 64), (64, 4, 4, 32), stride=2, padding=1).out_shape
+    (8, 28, 28, 32)
     """
-    check.choice(op, ("conv1d", "conv2d", "conv3d"), "explain", "op")
+    check.choice(op, OPS, "explain", "op")
     dtype = np.dtype(getattr(x, "dtype", dtype))
     if dtype not in check.FLOATS:
         raise TypeError(f"explain: dtype must be float32 or float64, got {dtype}")
     first, x_shape, w_shape = check.shapes(getattr(x, "shape", x), getattr(w, "shape", w), layout, "explain")
-    if op != f"conv{len(x_shape) - 2}d":
-        raise ValueError(f"explain: {op} takes a {int(op[4]) + 2}-D x, got {len(x_shape)} sizes")
+    if int(op[-2]) != len(x_shape) - 2:
+        raise ValueError(f"explain: {op} takes a {int(op[-2]) + 2}-D x, got {len(x_shape)} sizes")
     check.choice(algorithm, conv.ALGORITHMS, "explain", "algorithm")
-    planned = conv.planned(op, x_shape, w_shape, **how)
-    name = check.planned("explain", choose.algorithm, planned, "forward", algorithm, dtype.itemsize, cpu.strict())
     count, reason = cpu.thread_count(threads)
+    read = transposed if op.startswith("conv_transpose") else plainly
+    planned, which, parts = read(op, x_shape, w_shape, dtype.itemsize, **how)
     if planned.flop <= conv.SERIAL_FLOP and count > 1:
         count, reason = 1, "too little work to share"
+    name, about = told_of(parts or [(planned, 0)], which, algorithm, dtype.itemsize, count)
     return Explanation(
         op=op,
         algorithm=name,
@@ -110,9 +114,46 @@ def explain(
         threads=count,
         threads_why=reason,
         flop=planned.flop,
-        out_shape=check.named(planned.out_shape, first),
-        **ABOUT[name](planned, dtype.itemsize, count),
+        out_shape=check.named(planned.out_shape if which == "forward" else planned.x_shape, first),
+        **about,
     )
+
+
+OPS = tuple(f"{name}{rank}d" for name in ("conv", "conv_transpose") for rank in (1, 2, 3))
+
+
+def plainly(op: str, x_shape, w_shape, itemsize: int, pad_mode: str = "constant", flip: bool = False, **how):
+    """The convolution, its pass, and the convolutions that it is cut into with the bytes that each copies."""
+    planned = conv.planned(op, x_shape, w_shape, **how)
+    check.flag(flip, "explain", "flip")
+    if check.choice(pad_mode, border.MODES, "explain", "pad_mode") == "constant":
+        return planned, "forward", []
+    return planned, "forward", [
+        (part.conv, prod(part.conv.x_shape) * itemsize if part.copies else 0)
+        for part in border.cut(planned, pad_mode, itemsize, op)
+    ]
+
+
+def transposed(op: str, x_shape, w_shape, itemsize: int, stride=1, padding=0, output_padding=0, dilation=1, groups=1):
+    return transpose.planned(op, x_shape, w_shape, stride, padding, output_padding, dilation, groups), "input", []
+
+
+def told_of(parts: list, which: str, algorithm: str, itemsize: int, threads: int) -> tuple[str, dict]:
+    """The algorithm of the part with the most work, and what all of them take: they run one after the other."""
+    names = [
+        check.planned("explain", choose.algorithm, part, which, algorithm, itemsize, cpu.strict()) for part, _ in parts
+    ]
+    if not all(part.flop for part, _ in parts):         # an array without elements: no pass runs
+        return names[0], told("nothing is multiplied", itemsize, 0, 0, tile="none")
+    abouts = [ABOUT[name](part, which, itemsize, threads) for name, (part, _) in zip(names, parts, strict=True)]
+    main = max(range(len(parts)), key=lambda i: parts[i][0].flop)
+    about, each = abouts[main], {name: about["packed_bytes"] for name, about in zip(names, abouts, strict=True)}
+    if len(parts) > 1:
+        about["why"] += f"; {len(parts) - 1} boxes of windows over the border read copies of their pixels"
+    about["tasks"] = sum(about["tasks"] for about in abouts)
+    about["packed_bytes"] = sum(each.values())
+    about["scratch_bytes"] = max(about["scratch_bytes"] + copied for about, (_, copied) in zip(abouts, parts, strict=True))
+    return names[main], about
 
 
 def told(why: str, itemsize: int, tasks: int, packed: int, scratch: int = 0, cols: int | None = None, tile: str = "") -> dict:
@@ -125,57 +166,70 @@ def told(why: str, itemsize: int, tasks: int, packed: int, scratch: int = 0, col
     return {"why": why, "tile": tile, "tasks": tasks, "packed_bytes": packed * itemsize, "scratch_bytes": scratch * itemsize}
 
 
-def direct(c: plan.Conv, size: int, threads: int) -> dict:
-    schedule = c.output_pass.schedule(size)
-    return told("register tiles over pointers to the input", size, schedule.tasks, schedule.packed, cols=c.output_pass.cols)
+def walk_of(c: plan.Conv, which: str) -> plan.Pass:
+    return c.output_pass if which == "forward" else c.input_pass
 
 
-def first(c: plan.Conv, size: int, threads: int) -> dict:
-    lines = c.output_pass.lines(size)
+def direct(c: plan.Conv, which: str, size: int, threads: int) -> dict:
+    walk = walk_of(c, which)
+    schedule = walk.schedule(size)
+    return told("register tiles over pointers to the input", size, schedule.tasks, schedule.packed, cols=walk.cols)
+
+
+def few_sources(c: plan.Conv, which: str, size: int, threads: int) -> dict:
+    walk = walk_of(c, which)
+    lines = walk.lines(size)
     why = "few input channels: a row of the filter is read as one"
-    return told(why, size, lines.tasks, lines.packed, threads * lines.scratch, c.outputs)
+    return told(why, size, lines.tasks, lines.packed, threads * lines.scratch, walk.cols)
 
 
-def few(c: plan.Conv, size: int, threads: int) -> dict:
-    windows = c.windows_over("forward", size)
-    why, cols = "few outputs: every pixel times all taps at once", c.outputs * c.axes[1].kernel * c.axes[2].kernel
+def few_targets(c: plan.Conv, which: str, size: int, threads: int) -> dict:
+    windows = c.windows_over(which, size)
+    why, cols = "few outputs: every pixel times all taps at once", walk_of(c, which).cols * c.axes[1].kernel * c.axes[2].kernel
     return told(why, size, windows.tasks(threads), windows.packed, threads * windows.scratch, cols)
 
 
-def depthwise(c: plan.Conv, size: int, threads: int) -> dict:
-    schedule = plan_depthwise.schedule(c, "forward", cpu.isa(), size)
+def thin(c: plan.Conv, which: str, size: int, threads: int, forward) -> dict:
+    """Both are the gradient of the input of the other one."""
+    backward = few_targets if forward is few_sources else few_sources
+    return (forward if which == "forward" else backward)(c, which, size, threads)
+
+
+def depthwise(c: plan.Conv, which: str, size: int, threads: int) -> dict:
+    schedule = plan_depthwise.schedule(c, which, cpu.isa(), size)
     return told("channels that never mix", size, schedule.tasks, schedule.packed, tile=f"8x{cpu.tile(size)[0]}")
 
 
-def grouped(c: plan.Conv, size: int, threads: int) -> dict:
-    schedule = plan_grouped.schedule(c.output_pass, size, False)
+def grouped(c: plan.Conv, which: str, size: int, threads: int) -> dict:
+    schedule = plan_grouped.schedule(walk_of(c, which), size, False)
     tile = f"{cpu.tile(size)[2][1]}x{cpu.tile(size)[0]}"
     return told("small groups share a SIMD word", size, schedule.tasks, schedule.packed, tile=tile)
 
 
-def winograd(c: plan.Conv, size: int, threads: int, small: bool = False) -> dict:
-    walk = plan_winograd.plan(c, "forward", small)
+def winograd(c: plan.Conv, which: str, size: int, threads: int, small: bool = False) -> dict:
+    walk = plan_winograd.plan(c, which, small)
     layout = walk.layout(size)
     why = f"tiles of up to {'2' if small else '4'} outputs an axis by fewer products"
     return told(why, size, layout.tasks, layout.packed, threads * layout.scratch, walk.cols)
 
 
-def im2col(c: plan.Conv, size: int, threads: int) -> dict:
+def im2col(c: plan.Conv, which: str, size: int, threads: int) -> dict:
     block = min(lowering.block_pixels(c, size), prod(c.out_shape[:-1])) * prod(c.w_shape[1:]) * c.groups
-    vector = cpu.tile(size)[0]
-    packed = c.groups * prod(c.w_shape[1:]) * -(-c.output_pass.cols // vector) * vector
-    return told("windows lowered to a matrix, block by block", size, 1, packed, block, c.output_pass.cols)
+    vector, rows = cpu.tile(size)[0], prod(c.w_shape[1:])
+    depth, cols = (rows, c.outputs // c.groups) if which == "forward" else (c.outputs // c.groups, rows)
+    packed = c.groups * depth * -(-cols // vector) * vector
+    return told("windows lowered to a matrix, block by block", size, 1, packed, block, cols)
 
 
 # By algorithm: what it does, how its work is cut, and the memory that it takes.
 ABOUT = {
     "direct": direct,
-    "first": first,
-    "few": few,
+    "first": partial(thin, forward=few_sources),
+    "few": partial(thin, forward=few_targets),
     "depthwise": depthwise,
     "grouped": grouped,
     "winograd": winograd,
     "winograd2": partial(winograd, small=True),
-    "fft": lambda c, size, threads: plan_fft.about(c, "forward"),
+    "fft": lambda c, which, size, threads: plan_fft.about(c, which),
     "im2col": im2col,
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from convkit._core import cpu, few, first
@@ -69,9 +71,9 @@ def grad_input(conv, dy, packed, dx, threads: int) -> None:
 def grad_filters(conv, dy, x, dw, threads: int) -> None:
     """Fills `dw`."""
     x, dy = check.lifted(check.readable(x, threads)), check.lifted(check.readable(dy, threads))
-    vector, rows = cpu.tile(x.itemsize)[0], dw.size // conv.outputs
-    parts = first.parts(conv.windows, conv.batch, conv.flop)
+    vector, (places, rows) = cpu.tile(x.itemsize)[0], first.sums_rows(prod(conv.w_shape[1:-2]), prod(conv.w_shape[-2:]))
+    parts = first.parts(conv.windows, conv.batch, conv.outputs, x.itemsize, conv.flop)
     partial = np.zeros((parts, rows, -(-conv.outputs // vector) * vector), x.dtype)
-    scratch = np.empty(threads * first.sums_scratch(conv.windows, conv.channels), x.dtype)
+    scratch = np.empty(threads * first.sums_scratch(conv.windows, conv.channels, conv.outputs, x.itemsize), x.dtype)
     first.sum_filters(conv.windows, dy, x, partial, scratch, threads)
-    dw.reshape(conv.outputs, rows)[...] = partial.sum(axis=0)[:, : conv.outputs].T
+    dw.reshape(conv.outputs, -1)[...] = partial.sum(axis=0)[places, : conv.outputs].T

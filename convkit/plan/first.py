@@ -6,11 +6,13 @@ windows    a target with few channels: every source pixel is multiplied by all t
 
 from __future__ import annotations
 
+from convkit._core import cpu
+
 TAPS = 64                                               # lines that a target line reads, as in both .pyx files
 SCRATCH = 1 << 21                                       # most elements of scratch a thread
-CHANNELS = 8                                            # most for which either pays
-ROW = 64                                                # longest row of a filter with more than 4 channels that pays,
-LEAST = 1 << 18                                         # and least flop of an image: under it the call costs most
+CHANNELS = 8                                            # most of the target for which windows pay,
+DEPTH = 32                                              # and of the source, times its stride, for which lines do
+LEAST = 1 << 18                                         # flop of an image: under it the call costs most
 
 
 def refusal(conv, which: str) -> str | None:
@@ -20,7 +22,10 @@ def refusal(conv, which: str) -> str | None:
 def pays(conv, which: str, itemsize: int) -> bool:
     if which == "input":
         return windows_pay(conv, conv.channels, conv.outputs)
-    return lines_pay(conv.output_pass, LEAST if which == "forward" else 0)
+    if which == "filters":
+        return sums_pay(conv, cpu.tile(itemsize)[0])
+    few = conv.channels > CHANNELS and windows_pay(conv, conv.outputs, conv.channels) and not windows_refusal(conv, which)
+    return lines_pay(conv.output_pass) and not few
 
 
 def lines_refusal(conv, walk) -> str | None:
@@ -42,11 +47,19 @@ def lines_refusal(conv, walk) -> str | None:
     return None
 
 
-def lines_pay(walk, least: int = LEAST) -> bool:
-    """Whether the source has few channels (benchmark rows `first`)."""
-    longest = max(len(phase.taps) for phase in walk.walks[2])
-    more = walk.depth <= CHANNELS and walk.depth * longest <= ROW and walk.conv.one_image.flop >= least
+def lines_pay(walk) -> bool:
+    """Whether the source has few channels: tables of pointers are then a large part of the work."""
+    longest, step = max(len(phase.taps) for phase in walk.walks[2]), int(walk.source_step[2])
+    more = walk.depth * step <= DEPTH and walk.conv.one_image.flop >= LEAST
     return longest > 1 and (walk.depth <= CHANNELS // 2 or more)
+
+
+def sums_pay(conv, vector: int) -> bool:
+    """Whether the outputs fill vectors better than the channels, which stand in them in the direct algorithm."""
+    def share(n: int) -> float:
+        return n / max(-(-n // vector) * vector, 1)
+
+    return conv.axes[2].kernel > 1 and conv.channels <= DEPTH and share(conv.outputs) > 1.1 * share(conv.channels)
 
 
 def windows_refusal(conv, which: str) -> str | None:

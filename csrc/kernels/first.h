@@ -9,9 +9,10 @@
  *
  * line_sums: the gradient of the filters with the outputs in the vector, as the inputs would leave most of it empty.
  *
- *     c[r*c_step + o] += sum over i < lines, p < pixels of a[i*rows_step + r][p*a_step] * b[i][p*b_step + o]
+ *     c[r*c_step + o] += sum over i < lines, p < pixels of a[i*groups_step + r/3][p*a_step + r%3] * b[i][p*b_step + o]
  *
- * r < rows, o < cols, rows <= CK_TILE_ROWS[ceil(cols/VL)]; the sum has one order: lines, pixels, then what c held.
+ * r < rows, o < cols. Three rows read neighbouring numbers, so that a tile needs few pointers; rows are a multiple of three
+ * up to CK_TILE_ROWS[ceil(cols/VL)], or one or two. The sum has one order: lines, pixels, then what c held.
  */
 enum { LINE = 64 };                                /* bytes that one fetch brings */
 
@@ -98,9 +99,10 @@ static void line_tiles(ptrdiff_t pixels, int vecs, ptrdiff_t taps, ptrdiff_t dep
 }
 
 CK_INLINE void sums_of(const int rows, const int vecs, const int whole, ptrdiff_t last, ptrdiff_t lines, ptrdiff_t pixels,
-                       const void *const *a, ptrdiff_t rows_step, ptrdiff_t a_step, const void *const *b, ptrdiff_t b_step,
+                       const void *const *a, ptrdiff_t groups_step, ptrdiff_t a_step, const void *const *b, ptrdiff_t b_step,
                        real *c, ptrdiff_t c_step)
 {
+    enum { TOGETHER = CK_SUMS_TOGETHER };
     vf sums[CK_MAX_ROWS][VECS];
 #pragma GCC unroll 14
     for (int r = 0; r < rows; r++)
@@ -108,12 +110,12 @@ CK_INLINE void sums_of(const int rows, const int vecs, const int whole, ptrdiff_
         for (int v = 0; v < vecs; v++)
             sums[r][v] = v_zero();
 
-    for (ptrdiff_t i = 0; i < lines; i++, a += rows_step) {
-        const real *row[CK_MAX_ROWS], *dy = b[i];
+    for (ptrdiff_t i = 0; i < lines; i++, a += groups_step) {
+        const real *group[CK_MAX_ROWS], *dy = b[i];
 #pragma GCC unroll 14
-        for (int r = 0; r < rows; r++)
-            row[r] = a[r];
-        for (ptrdiff_t at = 0; at < pixels * a_step; at += a_step, dy += b_step) {
+        for (int r = 0; r < rows; r += TOGETHER)
+            group[r] = a[r / TOGETHER];
+        for (ptrdiff_t p = 0; p < pixels; p++, dy += b_step) {
             vf right[VECS];
 #pragma GCC unroll 4
             for (int v = 0; v < vecs; v++)
@@ -123,11 +125,14 @@ CK_INLINE void sums_of(const int rows, const int vecs, const int whole, ptrdiff_
                 __builtin_prefetch(dy + pixels * b_step + v * VL);  /* the next call mostly reads the next pixels */
 #pragma GCC unroll 14
             for (int r = 0; r < rows; r++) {
-                const vf x = v_set1(row[r][at]);
+                const vf x = v_set1(group[r - r % TOGETHER][r % TOGETHER]);
 #pragma GCC unroll 4
                 for (int v = 0; v < vecs; v++)
                     sums[r][v] = v_fma(x, right[v], sums[r][v]);
             }
+#pragma GCC unroll 14
+            for (int r = 0; r < rows; r += TOGETHER)
+                group[r] += a_step;
         }
     }
 #pragma GCC unroll 14
@@ -140,7 +145,7 @@ CK_INLINE void sums_of(const int rows, const int vecs, const int whole, ptrdiff_
 }
 
 CK_INLINE void sums_rows_of(const int vecs, int rows, ptrdiff_t last, ptrdiff_t lines, ptrdiff_t pixels, const void *const *a,
-                            ptrdiff_t rows_step, ptrdiff_t a_step, const void *const *b, ptrdiff_t b_step, real *c,
+                            ptrdiff_t groups_step, ptrdiff_t a_step, const void *const *b, ptrdiff_t b_step, real *c,
                             ptrdiff_t c_step)
 {
     static const int tallest[] = CK_TILE_ROWS;
@@ -149,28 +154,28 @@ CK_INLINE void sums_rows_of(const int vecs, int rows, ptrdiff_t last, ptrdiff_t 
         if (r > tallest[vecs])                                                                                              \
             break;                                                                                                          \
         if (last == VL)                                                                                                     \
-            sums_of(r, vecs, 1, VL, lines, pixels, a, rows_step, a_step, b, b_step, c, c_step);                             \
+            sums_of(r, vecs, 1, VL, lines, pixels, a, groups_step, a_step, b, b_step, c, c_step);                           \
         else                                                                                                                \
-            sums_of(r, vecs, 0, last, lines, pixels, a, rows_step, a_step, b, b_step, c, c_step);                           \
+            sums_of(r, vecs, 0, last, lines, pixels, a, groups_step, a_step, b, b_step, c, c_step);                         \
         break;
     switch (rows) {
-        CK_HEIGHTS(CK_HEIGHT)
+        CK_HEIGHT(1) CK_HEIGHT(2) CK_HEIGHT(3) CK_HEIGHT(6) CK_HEIGHT(9) CK_HEIGHT(12)
     }
 #undef CK_HEIGHT
 }
 
 /* c is scratch: its rows are as wide as whole vectors. */
-static void line_sums(int rows, ptrdiff_t cols, ptrdiff_t lines, ptrdiff_t pixels, const void *const *a, ptrdiff_t rows_step,
+static void line_sums(int rows, ptrdiff_t cols, ptrdiff_t lines, ptrdiff_t pixels, const void *const *a, ptrdiff_t groups_step,
                       ptrdiff_t a_step, const void *const *b, ptrdiff_t b_step, void *c, ptrdiff_t c_step)
 {
     const int vecs = (int)((cols + VL - 1) / VL);
     const ptrdiff_t last = cols - (vecs - 1) * (ptrdiff_t)VL;
     if (vecs == 1)
-        sums_rows_of(1, rows, last, lines, pixels, a, rows_step, a_step, b, b_step, c, c_step);
+        sums_rows_of(1, rows, last, lines, pixels, a, groups_step, a_step, b, b_step, c, c_step);
     else if (VECS >= 2 && vecs == 2)
-        sums_rows_of(2, rows, last, lines, pixels, a, rows_step, a_step, b, b_step, c, c_step);
+        sums_rows_of(2, rows, last, lines, pixels, a, groups_step, a_step, b, b_step, c, c_step);
     else if (VECS >= 3 && vecs == 3)
-        sums_rows_of(3, rows, last, lines, pixels, a, rows_step, a_step, b, b_step, c, c_step);
+        sums_rows_of(3, rows, last, lines, pixels, a, groups_step, a_step, b, b_step, c, c_step);
     else if (VECS >= 4 && vecs == 4)
-        sums_rows_of(4, rows, last, lines, pixels, a, rows_step, a_step, b, b_step, c, c_step);
+        sums_rows_of(4, rows, last, lines, pixels, a, groups_step, a_step, b, b_step, c, c_step);
 }

@@ -48,23 +48,26 @@ static void check_line_tiles(void)
 static void line_sums_once(int rows, ptrdiff_t cols, ptrdiff_t lines, ptrdiff_t pixels)
 {
     const ptrdiff_t width = (cols + now.k->vector - 1) / now.k->vector * now.k->vector, c_step = width + ONE_OF(0, 2);
-    const ptrdiff_t rows_step = rows + ONE_OF(0, 1), a_step = ONE_OF(1, 3), b_step = cols + ONE_OF(0, 2);
+    const ptrdiff_t groups = (rows + CK_SUMS_TOGETHER - 1) / CK_SUMS_TOGETHER, a_step = ONE_OF(1, 3);
+    const ptrdiff_t groups_step = groups + ONE_OF(0, 1), b_step = cols + ONE_OF(0, 2);
     const ptrdiff_t count = (rows - 1) * c_step + width;
-    const real *x = input(rows + 9 + (pixels - 1) * a_step);
-    const void **a = place((size_t)(lines * rows_step) * sizeof *a), **b = place((size_t)lines * sizeof *b);
-    for (ptrdiff_t i = 0; i < lines * rows_step; i++)
-        a[i] = x + draw() % (unsigned)(rows + 9);
+    const ptrdiff_t together = rows < CK_SUMS_TOGETHER ? rows : CK_SUMS_TOGETHER;
+    const real *x = input(9 + together + (pixels - 1) * a_step);
+    const void **a = place((size_t)(lines * groups_step) * sizeof *a), **b = place((size_t)lines * sizeof *b);
+    for (ptrdiff_t i = 0; i < lines * groups_step; i++)
+        a[i] = x + draw() % 10;
     for (ptrdiff_t i = 0; i < lines; i++)
         b[i] = input((pixels - 1) * b_step + cols);
     real *c = numbers(count);
     double *before = copy_of(c, count);
-    now.k->line_sums(rows, cols, lines, pixels, a, rows_step, a_step, b, b_step, c, c_step);
+    now.k->line_sums(rows, cols, lines, pixels, a, groups_step, a_step, b, b_step, c, c_step);
     for (ptrdiff_t at = 0; at < count; at++) {
         const ptrdiff_t r = at / c_step, o = at % c_step;
         double sum = before[at], size = fabs(sum);
         for (ptrdiff_t i = 0; i < lines && o < cols; i++)
             for (ptrdiff_t p = 0; p < pixels; p++) {
-                const double term = (double)((const real *)a[i * rows_step + r])[p * a_step] * (double)((const real *)b[i])[p * b_step + o];
+                const real *group = a[i * groups_step + r / CK_SUMS_TOGETHER], *dy = b[i];
+                const double term = (double)group[p * a_step + r % CK_SUMS_TOGETHER] * (double)dy[p * b_step + o];
                 sum += term;
                 size += fabs(term);
             }
@@ -77,7 +80,7 @@ static void line_sums_once(int rows, ptrdiff_t cols, ptrdiff_t lines, ptrdiff_t 
 static void check_line_sums(void)
 {
     for (int vecs = 1; vecs <= now.k->vecs; vecs++)
-        for (int rows = 1; rows <= now.k->rows[vecs]; rows++)
+        for (int rows = 1; rows <= now.k->rows[vecs]; rows += rows < CK_SUMS_TOGETHER ? 1 : CK_SUMS_TOGETHER)
             for (int times = 0; times < 4; times++)
                 line_sums_once(rows, (vecs - 1) * now.k->vector + 1 + draw() % (unsigned)now.k->vector, ONE_OF(0, 1, 2), ONE_OF(1, 2, 7));
 }
