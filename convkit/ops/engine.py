@@ -12,28 +12,37 @@ All arrays are channels last, of any strides; the module calls `check.readable` 
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 import numpy as np
 
 from convkit._core import cpu
-from convkit.ops import check, depthwise, direct, few, fft, first, grouped, lowering, winograd
+from convkit.ops import check
 from convkit.plan import choose
 
-MODULES = {
-    "depthwise": depthwise,
-    "grouped": grouped,
-    "first": first,
-    "few": few,
-    "winograd": winograd.WINOGRAD,
-    "winograd2": winograd.WINOGRAD2,
-    "fft": fft,
-    "direct": direct,
-    "im2col": lowering,
-}
+
+@cache
+def modules() -> dict[str, Any]:
+    """What runs the algorithms, by their names; imported for the first convolution, as in plan/choose.py."""
+    from convkit.ops import depthwise, direct, few, fft, first, grouped, lowering, winograd
+
+    return {
+        "depthwise": depthwise,
+        "grouped": grouped,
+        "first": first,
+        "few": few,
+        "winograd": winograd.WINOGRAD,
+        "winograd2": winograd.WINOGRAD2,
+        "fft": fft,
+        "direct": direct,
+        "im2col": lowering,
+    }
 
 
 def module(conv, which: str, algorithm: str, itemsize: int, op: str):
     """What runs a pass; an algorithm that cannot is an error."""
-    return MODULES[check.planned(op, choose.algorithm, conv, which, algorithm, itemsize, cpu.strict())]
+    return modules()[check.planned(op, choose.algorithm, conv, which, algorithm, itemsize, cpu.strict())]
 
 
 def forward(runs, conv, x, packed, b, y, relu: bool, threads: int) -> None:
