@@ -124,6 +124,8 @@ typedef struct {
     X(sum_rows, (ptrdiff_t rows, ptrdiff_t cols, const void *x, ptrdiff_t row_step, void *sums))                            \
     X(max_taps, (ck_element element, int flipped, ptrdiff_t pixels, ptrdiff_t channels, const ck_taps *taps, const void *x, \
                  ptrdiff_t x_step, void *y, uint8_t *index, ptrdiff_t y_step))                                              \
+    X(max_spread, (ptrdiff_t pixels, ptrdiff_t channels, const ck_taps *taps, const void *x, ptrdiff_t x_step,              \
+                   const void *dy, ptrdiff_t y_step, void *dx))                                                             \
     X(sum_taps, (ptrdiff_t pixels, ptrdiff_t phases, ptrdiff_t channels, const ck_taps *taps, double count, const void *x,  \
                  const uint8_t *index, ptrdiff_t x_step, void *y, ptrdiff_t y_step))                                        \
     X(wino_input, (const ck_patch *patch, ptrdiff_t channels, void *points, ptrdiff_t step))                                \

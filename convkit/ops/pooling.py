@@ -40,15 +40,15 @@ def _workers(threads, pool: plan.Pool, op: str) -> int:
     return count if pool.reads > SERIAL_READS else 1
 
 
-def _walk(op: int, pool: plan.Pool, source, target, threads: int, *, count: int = core.ONE, labels=None, flat=None) -> None:
+def _walk(op: int, pool: plan.Pool, source, target, threads: int, *, count=core.ONE, labels=None, flat=None, spread=None):
     """One pass of the core over checked arrays, channels last in the caller's rank."""
     piece, panel = pool.backward_tasks if op == core.COVER else pool.forward_tasks
     kind = source.dtype.kind
-    core.walk(op, count, pool.core, piece, panel, kind, check.readable(source), target, labels, flat, threads)
+    core.walk(op, count, pool.core, piece, panel, kind, check.readable(source), target, labels, flat, spread, threads)
 
 
 def _keep(inputs, shape, how: tuple, first: bool, pool: plan.Pool, work) -> None:
-    """Remembers a call that has passed all checks; `how` are its arguments, op to threads, work(*inputs, y, threads) does it."""
+    """Remembers a call that has passed all checks; `how` are its arguments, op to threads; work(*inputs, y, threads)."""
     if first or 0 in shape or not inputs[0].size:
         return
     op, threads, dtype, serial = how[0], how[-1], inputs[0].dtype, pool.reads <= SERIAL_READS
@@ -109,6 +109,9 @@ def max_pool_grad(op, rank, dy, x, kernel_size, stride, padding, dilation, ceil_
 
 
 def _find_and_spread(pool: plan.Pool, dy, x, dx, threads: int) -> None:
+    if pool.tiles:
+        _walk(core.SPREAD, pool, np.ascontiguousarray(x), check.readable(dy), threads, spread=dx)
+        return
     labels = np.empty(pool.out_shape, np.uint8)
     _walk(core.MAX, pool, x, None, threads, labels=labels)
     _walk(core.COVER, pool, np.ascontiguousarray(dy), dx, threads, labels=labels)
