@@ -7,6 +7,7 @@ import gc
 import pickle
 import threading
 import tracemalloc
+import weakref
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from bounds import assert_same_bits
 
 import convkit
 from convkit._core import cpu
-from convkit.ops import conv, pooling
+from convkit.ops import again, conv, pooling
 
 
 def filters(channels=8, outputs=8, kernel=(3, 3), dtype=np.float32, groups=1):
@@ -102,6 +103,28 @@ def test_plain_filters_may_change_in_place():
     first = convkit.conv2d(x, w)
     w *= 2
     assert_same_bits(convkit.conv2d(x, w), 2 * first)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("shape", "outputs", "groups", "how"), CALLS)
+def test_a_repeated_call_with_plain_filters_reads_them_again(shape, outputs, groups, how, dtype, isa):
+    x, out = images(*shape, dtype=dtype), None
+    for seed in range(4):
+        w, b = filters(shape[-1], outputs, dtype=dtype, groups=groups) + dtype(seed), images(outputs, dtype=dtype, seed=seed)
+        before, want = again.PLAIN.count, convkit.conv2d(x, convkit.pack_filters(w, groups=groups), b, groups=groups, **how)
+        y = convkit.conv2d(x, w, b, groups=groups, out=out, **how)
+        assert_same_bits(y, want)
+        assert again.PLAIN.count >= before + (seed > 0)
+        out = np.empty_like(y) if seed > 0 else None
+
+
+def test_plain_filters_are_not_kept_alive():
+    w = filters()
+    there = weakref.ref(w)
+    for _ in range(3):
+        convkit.conv2d(images(1, 8, 8, 8), w, padding=1)
+    del w
+    assert there() is None
 
 
 UNUSUAL = [

@@ -69,10 +69,9 @@ def chosen(conv: plan.Conv, which: str, pad_mode: str, algorithm: str, itemsize:
 
 def _conv(rank, x, w, b, out, how):
     """`how` are the other arguments, op to flip, in one piece: they are what a call is known by."""
-    if type(w) is PackedFilters:
-        y = w.calls.again((x, b), out, how)
-        if y is not None:
-            return y
+    y = again.again(x, w, b, out, how)
+    if y is not None:
+        return y
     op, stride, padding, dilation, groups, layout, activation, algorithm, threads, pad_mode, flip = how
     first = check.channels_first(layout, rank, op)
     check.choice(activation, ACTIVATIONS, op, "activation")
@@ -91,7 +90,7 @@ def _conv(rank, x, w, b, out, how):
     y = check.result(out, conv.out_shape, x.dtype, first, (x, packed.w, b), op)
     runs = chosen(conv, "forward", pad_mode, algorithm, x.itemsize, op)
     if not first:
-        again.keep(w, x, b, how, conv, runs, packed)
+        again.keep(x, w, b, how, conv, runs, packed)
     engine.forward(runs, conv, x, packed, b, y, activation == "relu", threads)
     return check.returned(y, out, first)
 
