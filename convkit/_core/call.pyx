@@ -179,9 +179,12 @@ cdef class Calls:
         cdef Call call = Call(), old
         cdef Py_ssize_t i
         cdef Given given
-        x = inputs[0]
-        if not constant(how) or x.ndim > AXES:
+        for x in inputs:
+            if x is not None and (type(x) is not NDARRAY or x.ndim > AXES):
+                return
+        if not constant(how):
             return
+        x = inputs[0]
         call.how, call.shape, call.dtype, call.run, call.count = how, shape, x.dtype, run, len(inputs)
         call.itemsize, call.flushes = x.dtype.itemsize, flushes()
         call.kernels, call.output = table(call.itemsize), form_of(shape, call.itemsize)

@@ -207,8 +207,6 @@ cdef class Layout:
         elif work.line_blocks * each * work.panels < threads:
             work.line_blocks = min(lines, (threads + each - 1) // each)
         work.batches = min(work.panels, (threads + work.line_blocks * each - 1) // (work.line_blocks * each))
-        if work.line_blocks * each == threads and 10 * (lines % work.line_blocks) > lines:
-            work.batches = min(work.panels, threads)    # blocks of unequal height: each thread takes all, of its own panels
 
     @property
     def scratch(self):

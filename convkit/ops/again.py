@@ -11,13 +11,8 @@ from convkit.plan.conv import SERIAL_FLOP
 PLAIN = Calls(32)                                       # with filters that are packed at each call, since they may have changed
 
 
-def again(x, w, b, out, how: tuple):
-    """The result of a call like an earlier one, or None; `how` are the other arguments, op to flip."""
-    return w.calls.again((x, b), out, how) if type(w) is PackedFilters else PLAIN.again((x, b, w), out, how)
-
-
 def keep(x, w, b, how: tuple, conv, runs, packed: PackedFilters) -> None:
-    """Remembers a call on channels-last arrays that has passed all checks."""
+    """Remembers a call on channels-last arrays that has passed all checks; `how` are the other arguments, op to flip."""
     if 0 in (*x.shape, *conv.out_shape):
         return
     op, groups, activation, threads, flip = how[0], how[4], how[6], how[8], how[10]

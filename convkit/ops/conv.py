@@ -69,7 +69,7 @@ def chosen(conv: plan.Conv, which: str, pad_mode: str, algorithm: str, itemsize:
 
 def _conv(rank, x, w, b, out, how):
     """`how` are the other arguments, op to flip, in one piece: they are what a call is known by."""
-    y = again.again(x, w, b, out, how)
+    y = w.calls.again((x, b), out, how) if type(w) is PackedFilters else again.PLAIN.again((x, b, w), out, how)
     if y is not None:
         return y
     op, stride, padding, dilation, groups, layout, activation, algorithm, threads, pad_mode, flip = how

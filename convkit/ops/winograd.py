@@ -14,6 +14,7 @@ from convkit.plan import winograd as plan
 
 RUN = {np.dtype(np.float32): winograd.run["float"], np.dtype(np.float64): winograd.run["double"]}
 GRAD = {np.dtype(np.float32): winograd_filters.grad["float"], np.dtype(np.float64): winograd_filters.grad["double"]}
+SHARED = 1 << 23                                        # FLOP of a gradient of filters from which two CPUs are faster than one
 
 
 class Winograd:
@@ -32,6 +33,7 @@ class Winograd:
         self.transposed(conv, dy, packed, None, dx, False, threads)
 
     def grad_filters(self, conv, dy, x, dw, threads: int) -> None:
+        threads = threads if conv.flop > SHARED else 1
         walk = plan.plan(conv, "filters", self.exact)
         x, dy = check.readable(x, threads), check.readable(dy, threads)
         lines, columns, rows = block = walk.chunk(x.itemsize)

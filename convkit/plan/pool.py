@@ -47,8 +47,11 @@ class Pool:
 
     @cached_property
     def tiles(self) -> bool:
-        """Whether each element lies in exactly one window."""
-        return all(a.kernel * a.out == a.size and a.lo == 0 and (a.stride == a.kernel or a.out == 1) for a in self.windows)
+        """Whether each element lies in exactly one window, of so few that their lines stay in the first cache together."""
+        few = prod(a.kernel for a in self.windows) <= 16
+        return few and all(
+            a.kernel * a.out == a.size and a.lo == 0 and (a.stride == a.kernel or a.out == 1) for a in self.windows
+        )
 
     @cached_property
     def reads(self) -> int:
