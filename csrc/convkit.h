@@ -88,6 +88,7 @@ typedef struct {
 /* What becomes of a tile of products. */
 typedef struct {
     const void *bias;                              /* one value per channel, or NULL */
+    ptrdiff_t adds, residual;                      /* whether something is added, and bytes to it from each output */
     ptrdiff_t row, col;                            /* from one output to the next */
     ptrdiff_t form[2], count[2];                   /* outputs of the tile */
     ptrdiff_t keep[2];                             /* those of them to store */
@@ -136,6 +137,8 @@ typedef struct {
     X(sum_rows, (ptrdiff_t rows, ptrdiff_t cols, const void *x, ptrdiff_t row_step, void *sums))                            \
     X(max_taps, (ck_element element, int flipped, ptrdiff_t pixels, ptrdiff_t channels, const ck_taps *taps, const void *x, \
                  ptrdiff_t x_step, void *y, uint8_t *index, ptrdiff_t y_step))                                              \
+    X(max_spread, (ptrdiff_t pixels, ptrdiff_t channels, const ck_taps *taps, const void *x, ptrdiff_t x_step,              \
+                   const void *dy, ptrdiff_t y_step, void *dx))                                                             \
     X(sum_taps, (ptrdiff_t pixels, ptrdiff_t phases, ptrdiff_t channels, const ck_taps *taps, double count, const void *x,  \
                  const uint8_t *index, ptrdiff_t x_step, void *y, ptrdiff_t y_step))                                        \
     X(wino_input, (const ck_patch *patch, ptrdiff_t channels, void *const *points, ptrdiff_t step))                         \

@@ -7,6 +7,7 @@ import gc
 import pickle
 import threading
 import tracemalloc
+import weakref
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from bounds import assert_same_bits
 
 import convkit
 from convkit._core import cpu
-from convkit.ops import conv
+from convkit.ops import again, conv, pooling
 
 
 def filters(channels=8, outputs=8, kernel=(3, 3), dtype=np.float32, groups=1):
@@ -104,6 +105,28 @@ def test_plain_filters_may_change_in_place():
     assert_same_bits(convkit.conv2d(x, w), 2 * first)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("shape", "outputs", "groups", "how"), CALLS)
+def test_a_repeated_call_with_plain_filters_reads_them_again(shape, outputs, groups, how, dtype, isa):
+    x, out = images(*shape, dtype=dtype), None
+    for seed in range(4):
+        w, b = filters(shape[-1], outputs, dtype=dtype, groups=groups) + dtype(seed), images(outputs, dtype=dtype, seed=seed)
+        before, want = again.PLAIN.count, convkit.conv2d(x, convkit.pack_filters(w, groups=groups), b, groups=groups, **how)
+        y = convkit.conv2d(x, w, b, groups=groups, out=out, **how)
+        assert_same_bits(y, want)
+        assert again.PLAIN.count >= before + (seed > 0)
+        out = np.empty_like(y) if seed > 0 else None
+
+
+def test_plain_filters_are_not_kept_alive():
+    w = filters()
+    there = weakref.ref(w)
+    for _ in range(3):
+        convkit.conv2d(images(1, 8, 8, 8), w, padding=1)
+    del w
+    assert there() is None
+
+
 UNUSUAL = [
     lambda x: x[:, ::-1],
     lambda x: np.asfortranarray(x),
@@ -163,6 +186,148 @@ def test_rank_is_part_of_a_call():
         assert convkit.conv1d(x, packed, layout=None).shape == (1, 3, 2)
     with pytest.raises(ValueError, match="conv2d"):
         convkit.conv2d(x, packed, layout=None)
+
+
+# --- out ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [8, 40])
+@pytest.mark.parametrize("biased", [False, True])
+def test_a_repeated_call_writes_to_out(size, biased):
+    packed, b, out = convkit.pack_filters(filters()), images(8) if biased else None, images(1, size, size, 8, seed=3)
+    known(packed, images(1, size, size, 8), b, padding=1, out=out)
+    for seed in range(3):
+        x, before = images(1, size, size, 8, seed=seed), packed.calls.count
+        assert convkit.conv2d(x, packed, b, padding=1, out=out) is out
+        assert packed.calls.count == before + 1
+        assert_same_bits(out, convkit.conv2d(x, filters(), b, padding=1))
+
+
+def test_out_may_overlap_what_a_repeated_call_reads():
+    memory, w = np.zeros(2 * 8 * 8 * 8, np.float32), convkit.pack_filters(filters())
+    x = memory[:512].reshape(1, 8, 8, 8)
+    known(w, x, padding=1)
+    for start in (0, 8, 504):
+        x[...] = images(1, 8, 8, 8)
+        want, out = convkit.conv2d(np.array(x), filters(), padding=1), memory[start : start + 512].reshape(1, 8, 8, 8)
+        assert convkit.conv2d(x, w, padding=1, out=out) is out
+        assert_same_bits(out, want)
+
+
+def test_out_may_be_the_filters_themselves():
+    packed, x = convkit.pack_filters(filters(8, 8, (8, 8))), images(1, 15, 15, 8)
+    want = known(packed, x)
+    before = packed.calls.count
+    assert packed.w.size > want.size
+    out = packed.w.reshape(-1)[: want.size].reshape(want.shape)
+    assert_same_bits(convkit.conv2d(x, packed, out=out), want)
+    assert packed.calls.count == before
+
+
+OUTS = [
+    (TypeError, lambda y: y.astype(np.float64)),
+    (TypeError, lambda y: y.tolist()),
+    (ValueError, lambda y: y[:, :7]),
+    (ValueError, lambda y: np.broadcast_to(y[:, :1], y.shape)),
+    (ValueError, lambda y: np.frombuffer(y.tobytes(), y.dtype).reshape(y.shape)),
+]
+
+
+@pytest.mark.parametrize(("error", "make"), OUTS)
+def test_a_wrong_out_after_a_right_one_is_refused(error, make):
+    x, packed = images(1, 8, 8, 8), convkit.pack_filters(filters())
+    y = known(packed, x, padding=1)
+    known(packed, x, padding=1, out=y)
+    with pytest.raises(error):
+        convkit.conv2d(x, packed, padding=1, out=make(y))
+
+
+@pytest.mark.parametrize("make", [lambda y: y[..., ::-1], np.asfortranarray, lambda y: y.swapaxes(1, 2)])
+def test_an_unusual_out_after_a_usual_one(make):
+    x, packed = images(1, 8, 8, 8), convkit.pack_filters(filters())
+    y = known(packed, x, padding=1)
+    known(packed, x, padding=1, out=np.empty_like(y))
+    out = make(np.empty_like(y))
+    assert convkit.conv2d(x, packed, padding=1, out=out) is out
+    assert_same_bits(np.ascontiguousarray(out), y)
+
+
+# --- pooling --------------------------------------------------------------------------------------------------------------
+
+
+def pooled(dtype, size, threads):
+    """The ops by name: a function of a seed, with the result that NumPy gives for windows of 2x2 that share nothing."""
+
+    def split(seed):
+        x = images(2, size, size, 5, dtype=dtype, seed=seed)
+        return x, x.reshape(2, size // 2, 2, size // 2, 2, 5)
+
+    def maximum(seed):
+        x, parts = split(seed)
+        return convkit.max_pool2d(x, 2, threads=threads), parts.max((2, 4))
+
+    def mean(seed):
+        x, parts = split(seed)
+        return convkit.avg_pool2d(x, 2, threads=threads), parts.astype(np.float64).mean((2, 4)).astype(dtype)
+
+    def maximum_grad(seed):
+        (x, parts), dy = split(seed), images(2, size // 2, size // 2, 5, dtype=dtype, seed=seed + 10)
+        chosen = parts == parts.max((2, 4), keepdims=True)
+        want = (chosen * dy[:, :, None, :, None]).reshape(x.shape)
+        return convkit.max_pool2d_grad(dy, x, 2, threads=threads), want.astype(dtype)
+
+    def mean_grad(seed):
+        dy = images(2, size // 2, size // 2, 5, dtype=dtype, seed=seed)
+        want = np.repeat(np.repeat(dy / dtype(4), 2, 1), 2, 2)
+        return convkit.avg_pool2d_grad(dy, (2, size, size, 5), 2, threads=threads), want
+
+    return {"max": maximum, "avg": mean, "max_grad": maximum_grad, "avg_grad": mean_grad}
+
+
+@pytest.mark.parametrize("op", ["max", "avg", "max_grad", "avg_grad"])
+@pytest.mark.parametrize("size", [6, 80])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("threads", [None, 2])
+def test_repeated_pooling(op, size, dtype, threads, isa):
+    run, before = pooled(dtype, size, threads)[op], pooling.CALLS.count
+    results = [run(seed) for seed in range(3)]
+    assert pooling.CALLS.count >= before + 2
+    for y, want in results:
+        assert y.dtype == dtype
+        np.testing.assert_allclose(y, want, rtol=4 * np.finfo(dtype).eps, atol=4 * np.finfo(dtype).eps)
+
+
+def test_repeated_pooling_of_integers_and_into_out():
+    for dtype in (np.uint8, np.int16, np.int64, bool):
+        x = np.random.default_rng(1).integers(0, 2 if dtype is bool else 100, (1, 6, 6, 3)).astype(dtype)
+        want, out = x.reshape(1, 3, 2, 3, 2, 3).max((2, 4)), np.empty((1, 3, 3, 3), dtype)
+        for _ in range(3):
+            assert convkit.max_pool2d(x, 2, out=out) is out
+            np.testing.assert_array_equal(out, want)
+            np.testing.assert_array_equal(convkit.max_pool2d(x, 2), want)
+
+
+POOL_WRONG = [
+    (TypeError, lambda x: convkit.avg_pool2d(x.astype(np.int32), 2)),
+    (TypeError, lambda x: convkit.avg_pool2d(x, 2.0)),
+    (TypeError, lambda x: convkit.avg_pool2d(x, True)),
+    (TypeError, lambda x: convkit.avg_pool2d(x, 2, ceil_mode=1)),
+    (ValueError, lambda x: convkit.avg_pool2d(x[0], 2)),
+    (ValueError, lambda x: convkit.avg_pool2d(x, 2, out=np.empty((1, 4, 4, 7), np.float32))),
+    (ValueError, lambda x: convkit.avg_pool2d_grad(x, (1, 8, 8, 8), 2)),
+]
+
+
+@pytest.mark.parametrize(("error", "call"), POOL_WRONG)
+def test_wrong_pooling_after_right_pooling_is_refused(error, call):
+    x = images(1, 8, 8, 8)
+    for _ in range(2):
+        convkit.avg_pool2d_grad(convkit.avg_pool2d(x, 2), x.shape, 2)
+    with pytest.raises(error):
+        call(x)
+
+
+# --------------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_list_that_changes_is_read_each_time():

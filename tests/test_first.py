@@ -212,7 +212,7 @@ def test_random_layers_are_their_definition(isa, case, name, dtype, integers):
     shapes = plan.conv(case.x, case.w, geometry.sizes(case.stride, case.rank, "", ""),
                        geometry.padding_of(case.padding, case.rank, ""), geometry.sizes(case.dilation, case.rank, "", ""), 1)
     passes = ("forward", "input", "filters") if name == "first" else ("forward", "input")
-    assume(all(choose.ALGORITHMS[name].refusal(shapes, which) is None for which in passes))
+    assume(all(choose.modules()[name].refusal(shapes, which) is None for which in passes))
     check(case, name, dtype, integers)
 
 

@@ -37,6 +37,17 @@ print(*sorted({name.split(".")[0] for name in set(sys.modules) - before}))
     assert not {name for name in new if not re.match(r"_?cython_", name)}
 
 
+def test_importing_convkit_leaves_the_algorithms_to_the_first_convolution():
+    program = """
+import sys, convkit, numpy as np
+lazy = {"convkit.plan.winograd", "convkit.ops.fft", "convkit.ops.lowering", "convkit._core.grouped", "convkit._core.winograd"}
+print(*sorted(lazy & set(sys.modules)))
+convkit.conv2d(np.ones((1, 4, 4, 1), np.float32), np.ones((1, 3, 3, 1), np.float32))
+print(lazy <= set(sys.modules))
+"""
+    assert python(program) == "True"
+
+
 def test_importing_convkit_starts_no_thread_and_writes_nothing():
     assert python("import threading, convkit; print(threading.active_count())") == "1"
 

@@ -1,4 +1,4 @@
-# Calls that were made before: a convolution with packed filters finds its checked plan again by its arguments.
+# Calls that were made before: an op finds its checked plan again by its arguments.
 #
 # A call is remembered with arguments that cannot change (ints, bools, strings, None and tuples of them) and for arrays that
 # are as plain as can be: exact, native, aligned and C-contiguous. Whatever is not just like that takes the ordinary way,
@@ -9,9 +9,11 @@ import numpy as np
 from convkit._core.cpu cimport ck_kernels, flushes, table
 
 cdef enum:
-    KEPT = 8                                    # calls of one set of filters
+    AXES = 5                                    # most axes of an array
+    ARRAYS = 3                                  # most inputs of a call
 
 cdef type NDARRAY = np.ndarray
+cdef object EMPTY = np.empty
 
 
 cdef bint constant(object value):
@@ -40,72 +42,165 @@ cdef bint same(object a, object b):
     return True
 
 
-cdef bint plain(object array, object dtype, int axes, const Py_ssize_t *shape):
-    """Whether this is an ndarray of that dtype and shape, aligned and C-contiguous."""
-    cdef Py_buffer view
-    cdef Py_ssize_t step
-    cdef bint fits
+cdef struct Form:                               # of a C-contiguous array; without axes: none is given
+    int axes
+    Py_ssize_t itemsize
+    Py_ssize_t shape[AXES]
+    Py_ssize_t stride[AXES]                     # bytes
+
+
+cdef Form form_of(shape, Py_ssize_t itemsize):
+    cdef Form form
+    cdef Py_ssize_t step = itemsize
     cdef int i
+    form.axes, form.itemsize = len(shape), itemsize
+    for i in reversed(range(form.axes)):
+        form.shape[i], form.stride[i] = shape[i], step
+        step *= form.shape[i]
+    return form
+
+
+cdef struct Given:                              # the first arrays of a call that is being made, `count` of them
+    int count
+    Py_buffer view[ARRAYS + 1]
+    bint open[ARRAYS + 1]                       # there is a buffer; None has none, and no address
+    char *data[ARRAYS + 1]
+    Py_ssize_t size[ARRAYS + 1]                 # bytes
+
+
+cdef bint take(Given *g, object array, const Form *form, object dtype) except -1:
+    """Whether the next array, or None, is of that form and dtype."""
+    cdef int place = g.count, i
+    cdef Py_buffer *view = &g.view[place]
+    g.open[place], g.data[place], g.size[place] = False, NULL, 0
+    g.count += 1
+    if array is None or form.axes == 0:
+        return array is None and form.axes == 0
     if type(array) is not NDARRAY or array.dtype is not dtype:
         return False
-    PyObject_GetBuffer(array, &view, PyBUF_STRIDES)
-    fits = view.ndim == axes and <size_t>view.buf % <size_t>view.itemsize == 0
-    if fits:
-        step = view.itemsize
-        for i in reversed(range(axes)):
-            fits = fits and view.shape[i] == shape[i] and view.strides[i] == step
-            step *= shape[i]
-    PyBuffer_Release(&view)
-    return fits
+    PyObject_GetBuffer(array, view, PyBUF_STRIDES)
+    g.open[place], g.data[place], g.size[place] = True, <char *>view.buf, view.len
+    if view.ndim != form.axes or <size_t>view.buf % <size_t>form.itemsize:
+        return False
+    for i in range(form.axes):
+        if view.shape[i] != form.shape[i] or view.strides[i] != form.stride[i]:
+            return False
+    return True
+
+
+cdef bint meet(const char *a, Py_ssize_t a_bytes, const char *b, Py_ssize_t b_bytes) noexcept:
+    return a < b + b_bytes and b < a + a_bytes
+
+
+cdef class Fast:
+    cdef int run(self, const char *x, const char *b, char *y) except -1:
+        raise NotImplementedError
 
 
 cdef class Call:
-    """One call: what it was made with, and run(x, b), which makes it again."""
-    cdef tuple how
+    """One call: what it was made with, and `run`, a `Fast` or a function (inputs, out) -> y, which makes it again."""
+    cdef tuple how, shape
     cdef object dtype, run
-    cdef int axes
-    cdef Py_ssize_t shape[5]
-    cdef Py_ssize_t outputs, itemsize
+    cdef Form inputs[ARRAYS]
+    cdef Form output
+    cdef int count
+    cdef Py_ssize_t itemsize
+    cdef const char *filters                    # packed ones, which `out` must not meet
+    cdef Py_ssize_t filters_bytes
     cdef const ck_kernels *kernels
     cdef bint flushes
 
+    cdef bint fits(self, tuple inputs, object out, Given *g) except -1:
+        """Whether the arrays are like those of the call, with nothing in the way of writing to `out`."""
+        cdef int i, last = self.count
+        for i in range(self.count):
+            if not take(g, inputs[i], &self.inputs[i], self.dtype):
+                return False
+        if out is None:
+            return True
+        if not take(g, out, &self.output, self.dtype):
+            return False
+        if g.view[last].readonly or meet(g.data[last], g.size[last], self.filters, self.filters_bytes):
+            return False
+        for i in range(last):
+            if meet(g.data[last], g.size[last], g.data[i], g.size[i]):
+                return False
+        return True
 
-cdef bint fits(Call call, object x, object b, tuple how):
-    return (plain(x, call.dtype, call.axes, call.shape) and (b is None or plain(b, call.dtype, 1, &call.outputs))
-            and same(call.how, how) and call.kernels == table(call.itemsize) and call.flushes == flushes())
+    cdef object make(self, tuple inputs, object out, Given *g):
+        """The result."""
+        if not isinstance(self.run, Fast):
+            return self.run(inputs, out)
+        y = out
+        if out is None:
+            y = EMPTY(self.shape, self.dtype)
+            take(g, y, &self.output, self.dtype)
+        (<Fast>self.run).run(g.data[0], g.data[1], g.data[self.count])
+        return y
+
+
+cdef void drop(Given *g) noexcept:
+    cdef int i
+    for i in range(g.count):
+        if g.open[i]:
+            PyBuffer_Release(&g.view[i])
 
 
 cdef class Calls:
-    """The last few calls of one set of filters."""
+    """The last few calls of one op, or with one set of filters."""
     cdef tuple kept
+    cdef Py_ssize_t most
     cdef readonly Py_ssize_t count              # calls that were found again
 
-    def __init__(self):
-        self.kept = ()
+    def __init__(self, Py_ssize_t most=8):
+        self.kept, self.most = (), most
 
     def __reduce__(self):
-        return Calls, ()                        # a copy remembers nothing
+        return Calls, (self.most,)              # a copy remembers nothing
 
-    def again(self, x, b, tuple how):
-        """The result of a call just like an earlier one, or None if there was none."""
+    def again(self, tuple inputs, out, tuple how):
+        """The result of a call just like an earlier one, in `out` if there is one; None if there was no such call."""
         cdef Call call
+        cdef Given given
         for call in self.kept:
-            if fits(call, x, b, how):
-                self.count += 1
-                return call.run(x, b)
+            if (call.count == len(inputs) and same(call.how, how) and call.kernels == table(call.itemsize)
+                    and call.flushes == flushes()):
+                given.count = 0
+                try:
+                    if call.fits(inputs, out, &given):
+                        self.count += 1
+                        return call.make(inputs, out, &given)
+                finally:
+                    drop(&given)
         return None
 
-    def keep(self, x, b, tuple how, Py_ssize_t outputs, run):
-        """Remembers a call that has passed all checks, if its arguments let it."""
+    def keep(self, tuple inputs, tuple shape, tuple how, run, filters=None):
+        """Remembers a call that has passed all checks, if its arguments let it; `shape` is that of the result."""
         cdef Call call = Call(), old
         cdef Py_ssize_t i
-        if not constant(how) or x.ndim > 5:
+        cdef Given given
+        for x in inputs:
+            if x is not None and (type(x) is not NDARRAY or x.ndim > AXES):
+                return
+        if not constant(how):
             return
-        call.how, call.dtype, call.run, call.axes, call.outputs = how, x.dtype, run, x.ndim, outputs
+        x = inputs[0]
+        call.how, call.shape, call.dtype, call.run, call.count = how, shape, x.dtype, run, len(inputs)
         call.itemsize, call.flushes = x.dtype.itemsize, flushes()
-        call.kernels = table(call.itemsize)
-        for i in range(call.axes):
-            call.shape[i] = x.shape[i]
-        if fits(call, x, b, how):               # calls for another instruction set would keep its packed filters alive
-            others = [old for old in self.kept if old.kernels == call.kernels and old.flushes == call.flushes]
-            self.kept = (call, *others[:KEPT - 1])
+        call.kernels, call.output = table(call.itemsize), form_of(shape, call.itemsize)
+        for i in range(call.count):
+            call.inputs[i] = form_of(() if inputs[i] is None else inputs[i].shape, call.itemsize)
+        call.filters, call.filters_bytes = NULL, 0
+        given.count = 0
+        try:
+            if not call.fits(inputs, None, &given):
+                return
+        finally:
+            drop(&given)
+        if filters is not None:
+            PyObject_GetBuffer(filters, &given.view[0], PyBUF_STRIDES)
+            call.filters, call.filters_bytes = <char *>given.view[0].buf, given.view[0].len
+            PyBuffer_Release(&given.view[0])
+        # Calls for another instruction set would keep its packed filters alive.
+        others = [old for old in self.kept if old.kernels == call.kernels and old.flushes == call.flushes]
+        self.kept = (call, *others[:self.most - 1])

@@ -25,6 +25,7 @@ cdef extern from "convkit.h" nogil:
 
     ctypedef struct ck_fold:
         const void *bias
+        Py_ssize_t adds, residual
         Py_ssize_t row, col
         Py_ssize_t form[2]
         Py_ssize_t count[2]
@@ -106,6 +107,8 @@ cdef extern from "convkit.h" nogil:
         void (*sum_rows)(Py_ssize_t rows, Py_ssize_t cols, const void *x, Py_ssize_t row_step, void *sums) noexcept nogil
         void (*max_taps)(ck_element element, int flipped, Py_ssize_t pixels, Py_ssize_t channels, const ck_taps *taps,
                          const void *x, Py_ssize_t x_step, void *y, unsigned char *index, Py_ssize_t y_step) noexcept nogil
+        void (*max_spread)(Py_ssize_t pixels, Py_ssize_t channels, const ck_taps *taps, const void *x, Py_ssize_t x_step,
+                           const void *dy, Py_ssize_t y_step, void *dx) noexcept nogil
         void (*sum_taps)(Py_ssize_t pixels, Py_ssize_t phases, Py_ssize_t channels, const ck_taps *taps, double count,
                          const void *x, const unsigned char *index, Py_ssize_t x_step, void *y,
                          Py_ssize_t y_step) noexcept nogil

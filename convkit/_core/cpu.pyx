@@ -5,6 +5,7 @@ import os
 import time
 import warnings
 
+from cpython.contextvars cimport get_value
 from cython.parallel cimport prange
 
 MAX_THREADS = 256
@@ -144,7 +145,7 @@ def strict():
 
 
 cdef bint flushes():
-    return precision.get() != "strict"
+    return get_value(precision) != "strict"
 
 
 def _quota():

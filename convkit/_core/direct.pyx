@@ -5,6 +5,7 @@
 # apart, a block is a piece of one line and needs no table: the same sums in the same order.
 from cython.parallel cimport prange, threadid
 from convkit._core.border cimport ceil_div, clip
+from convkit._core.call cimport Fast
 from convkit._core.cpu cimport (CK_MAX_VECS, CK_RESIDUAL, CK_STORED, Watch, ck_finish, ck_flush_subnormals, ck_kernels, ck_mode,
                                 ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
 from convkit._core.view cimport View, drop, lift
@@ -14,9 +15,8 @@ cdef enum:
     TAPS = 32                                   # taps in a table of pointers; more of them resume the sums
     LINE = 64                                   # bytes that one fetch brings
     RUN = 10                                    # numbers in a row of `runs`, named in plan/conv.py
-    OUTSIDE = 1                                 # no byte offset of a pixel: those are whole elements
     ONCE = 2                                    # blocks of a map so small that filters are fetched ahead, not pixels
-    KEPT = 1 << 15                              # most bytes of the tables of pointers that a schedule keeps
+    KEPT = 1 << 15                              # most bytes of the tables of pointers that a small call keeps
 
 cdef struct Source:
     const char *origin
@@ -40,7 +40,7 @@ cdef struct Work:                               # what all tasks of a pass share
     Target target
     const Py_ssize_t *taps
     const Py_ssize_t *runs
-    const Py_ssize_t *offsets                   # of `run_small`, or NULL
+    const size_t *places                        # of a `Small` call, or NULL
     const char *filters
     const char *bias
     Py_ssize_t residual                         # bytes from the target to what is added to it
@@ -117,13 +117,18 @@ cdef inline void point(const void **pointers, Py_ssize_t block, const Block *b, 
                 pointers[at + r] = s.zeros
 
 
-cdef inline void rebase(const void **pointers, Py_ssize_t block, const Py_ssize_t *offsets, const Source *s, int rows,
+cdef inline void rebase(const void **pointers, Py_ssize_t block, const size_t *places, const Source *s, int rows,
                         Py_ssize_t count) noexcept nogil:
-    """The same table from offsets that were found before."""
+    """The same table from places that were found before: two numbers each, without a branch, so that it is done in words."""
+    cdef size_t *to = <size_t *>pointers
+    cdef const size_t *inside
+    cdef const size_t *offset
+    cdef size_t origin = <size_t>s.origin
     cdef Py_ssize_t t, i
     for t in range(count):
-        for i in range(t * block, t * block + rows):
-            pointers[i] = s.zeros if offsets[i] == OUTSIDE else s.origin + offsets[i]
+        inside, offset = places + 2 * t * block, places + (2 * t + 1) * block
+        for i in range(rows):
+            to[t * block + i] = (origin & inside[i]) + offset[i]
 
 
 cdef inline void multiply(const Work *work, const Block *b, const void *const *pointers, Py_ssize_t taps,
@@ -178,7 +183,6 @@ cdef class Schedule:
     cdef readonly Py_ssize_t packed             # elements of the packed filters
     cdef readonly Py_ssize_t scratch            # elements a thread needs: none
     cdef object kept                            # what `work` points to
-    cdef bytes offsets                          # of the pixels that each block of a small call reads, once there was one
 
     def __init__(self, const Py_ssize_t[:, ::1] taps, const Py_ssize_t[:, ::1] runs, const Py_ssize_t[::1] source_step,
                  const Py_ssize_t[::1] target_step, Py_ssize_t images, Py_ssize_t groups, Py_ssize_t depth, Py_ssize_t cols,
@@ -191,7 +195,7 @@ cdef class Schedule:
         work.vecs = (cols + work.k.vector - 1) // work.k.vector
         work.panels = (work.vecs + work.k.vecs - 1) // work.k.vecs
         work.batches = (work.panels + together - 1) // together
-        work.taps, work.runs, work.offsets, work.blocks = &taps[0, 0], &runs[0, 0], NULL, 0
+        work.taps, work.runs, work.places, work.blocks = &taps[0, 0], &runs[0, 0], NULL, 0
         for i in range(runs.shape[0]):
             work.blocks = max(work.blocks, (images * runs[i, 4] * runs[i, 5] * runs[i, 6] + block - 1) // block)
         for i in range(3):
@@ -319,8 +323,9 @@ cdef void task(const Work *work, Py_ssize_t number) noexcept nogil:
     while tap < taps:
         count = min(<Py_ssize_t>TAPS, taps - tap)
         last = tap + count == taps
-        if work.offsets != NULL:
-            rebase(pointers, work.block, work.offsets + (first // work.block * taps + tap) * work.block, &s, b.rows, count)
+        if work.places != NULL:
+            rebase(pointers, work.block, work.places + 2 * (first // work.block * taps + tap) * work.block, &s, b.rows,
+                   count)
         else:
             point(pointers, work.block, &b, &s, work.taps + 3 * (run[0] + tap), count)
         finish.resume = CK_STORED if tap > 0 else work.start
@@ -336,12 +341,13 @@ cdef void task(const Work *work, Py_ssize_t number) noexcept nogil:
     ck_write_mode(mode)
 
 
-cdef bytes offsets_of(const Work *work):
-    """What the first group of each block reads, tap after tap; for one phase."""
+cdef bytes places_of(const Work *work):
+    """What the first group of each block reads, for one phase: for each tap all ones where it is inside and zero where it is
+    not, then the offset from the origin or the address of the zeros."""
     cdef const Source *s = &work.source
     cdef Py_ssize_t pixels = work.target.images * work.runs[4] * work.runs[5] * work.runs[6], block, t, i
-    cdef bytes result = bytes(work.blocks * work.runs[1] * work.block * sizeof(Py_ssize_t))
-    cdef Py_ssize_t *to = <Py_ssize_t *><char *>result
+    cdef bytes result = bytes(2 * work.blocks * work.runs[1] * work.block * sizeof(size_t))
+    cdef size_t *to = <size_t *><char *>result
     cdef const void *pointers[BLOCK]
     cdef Block b
     for block in range(work.blocks):
@@ -350,40 +356,43 @@ cdef bytes offsets_of(const Work *work):
         for t in range(work.runs[1]):
             point(pointers, work.block, &b, s, work.taps + 3 * t, 1)
             for i in range(b.rows):
-                to[i] = OUTSIDE if pointers[i] == <const void *>s.zeros else <const char *>pointers[i] - s.origin
-            to += work.block
+                if pointers[i] == <const void *>s.zeros:
+                    to[work.block + i] = <size_t>s.zeros
+                else:
+                    to[i], to[work.block + i] = ~<size_t>0, <size_t>pointers[i] - <size_t>s.origin
+            to += 2 * work.block
     return result
 
 
-def run_small(Schedule schedule, source, filters, bias, target, bint relu):
-    """`run` in one thread, for the forward pass on C-contiguous arrays that are known to fit.
+cdef class Small(Fast):
+    """`run` in one thread, for the forward pass on C-contiguous arrays of known sizes, with the tables of pointers kept."""
+    cdef Work work
+    cdef Py_ssize_t tasks
+    cdef object schedule, filters
+    cdef bytes places
 
-    What a call costs counts more than its work, so that the schedule keeps the tables of pointers, if they are small.
-    """
-    cdef Work work = schedule.work
-    cdef View x, y, f, b
-    cdef Py_ssize_t i, t, tasks = schedule.phases * work.groups * work.batches * work.blocks
-    x.open = y.open = f.open = b.open = False
-    try:
-        lift(&x, source, False)
-        lift(&y, target, True)
-        lift(&f, filters, False)
-        lift(&b, bias, False)
-        work.relu, work.flush = relu, flushes()
-        work.filters, work.bias = f.data, b.data
-        work.source.origin, work.target.origin = x.data, y.data
-        work.source.stride[0], work.target.stride[0] = x.stride[0], y.stride[0]
+    def __init__(self, Schedule schedule, const Py_ssize_t[::1] source, const Py_ssize_t[::1] target, filters, bint relu):
+        """source and target are shapes (N, D, H, W, C); what `filters` holds does not change."""
+        cdef const unsigned char[::1] packed = filters.view("u1")
+        cdef Work *work = &self.work
+        cdef Py_ssize_t i
+        work[0] = schedule.work
+        self.schedule, self.filters, self.tasks = schedule, filters, schedule.tasks
+        work.relu, work.flush, work.filters = relu, flushes(), <const char *>&packed[0]
         for i in range(3):
-            work.source.size[i] = x.shape[i + 1]
-            work.source.stride[i + 1], work.target.stride[i + 1] = x.stride[i + 1], y.stride[i + 1]
-        if schedule.offsets is None and work.blocks * work.runs[1] * work.block * <Py_ssize_t>sizeof(Py_ssize_t) <= KEPT:
-            schedule.offsets = offsets_of(&work)
-        work.offsets = <const Py_ssize_t *><const char *>schedule.offsets if schedule.offsets is not None else NULL
-        with nogil:
-            for t in range(tasks):
-                task(&work, t)
-    finally:
-        drop(&x)
-        drop(&y)
-        drop(&f)
-        drop(&b)
+            work.source.size[i] = source[i + 1]
+        work.source.stride[3], work.target.stride[3] = source[4] * work.itemsize, target[4] * work.itemsize
+        for i in reversed(range(3)):
+            work.source.stride[i] = work.source.stride[i + 1] * source[i + 1]
+            work.target.stride[i] = work.target.stride[i + 1] * target[i + 1]
+        if 2 * work.blocks * work.runs[1] * work.block * <Py_ssize_t>sizeof(size_t) <= KEPT:
+            self.places = places_of(work)
+            work.places = <const size_t *><const char *>self.places
+
+    cdef int run(self, const char *x, const char *b, char *y) except -1:
+        cdef Work work = self.work
+        cdef Py_ssize_t t
+        work.source.origin, work.target.origin, work.bias = x, y, b
+        for t in range(self.tasks):
+            task(&work, t)
+        return 0

@@ -8,8 +8,7 @@ from libc.string cimport memcpy, memset
 
 from convkit._core.border cimport ceil_div, clip
 from convkit._core.cpu cimport (CK_MAX_ROWS, CK_RESIDUAL, CK_SUMS_TOGETHER, Watch, ck_finish, ck_flush_subnormals, ck_kernels,
-                                ck_mode,
-                                ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
+                                ck_mode, ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
 
 cdef enum:
     TAPS = 64                                   # most rows of a filter, as in plan/first.py

@@ -23,6 +23,7 @@ cpdef enum:                                     # what a walk does
     MAX_FLAT                                    # the maxima and their flat spatial indices
     SUM                                         # the sum over each window, divided by its count
     SHARE                                       # each output divided by the count of its window
+    SPREAD                                      # backward: the target, an output's gradient, goes to the maximum of its window
     COVER                                       # backward: the sum over the windows that cover a pixel, or that chose it
 
 cpdef enum:                                     # what an average divides by
@@ -53,8 +54,9 @@ cdef struct Walk:                               # what all tasks share; strides 
     Py_ssize_t itemsize, channels, panel, panels, piece, pieces
     const char *source
     Py_ssize_t source_stride[4]
-    char *target
+    char *target                                # only read by SPREAD
     Py_ssize_t target_stride[4]
+    char *spread                                # what SPREAD fills; lies like the source
     Py_ssize_t extent[3]                        # of the target
     unsigned char *labels
     int64_t *flat
@@ -132,6 +134,9 @@ cdef void apply(const Walk *w, const Run *run, const ck_taps *taps, const Py_ssi
     cdef char *target = w.target + run.target * w.itemsize if w.target != NULL else NULL
     if w.op == MAX_FLAT:
         find_flat(w, run, taps, places, not taps.resume)
+    elif w.op == SPREAD:
+        w.k.max_spread(run.pixels, run.channels, taps, source, run.source_step, target, run.target_step,
+                       w.spread + run.source * w.itemsize)
     elif w.op == MAX:
         w.k.max_taps(w.element, w.flipped, run.pixels, run.channels, taps, source, run.source_step, target,
                      w.labels + run.target if w.labelled else NULL, run.target_step)
@@ -276,37 +281,39 @@ cdef class Windows:
 
 
 def walk(int op, int count, Windows windows, Py_ssize_t piece, Py_ssize_t panel, str kind, source, target, labels, flat,
-         int threads):
+         spread, int threads):
     """One pass from source to target, channels last; `op` says which. kind is that of their dtype.
 
     labels (contiguous bytes) is written by MAX, when target may be None, and read by COVER, whose source is then contiguous
-    too. flat (contiguous, int64) is written by MAX_FLAT. piece and panel are the pixels of a row and the channels that a task
+    too. flat (contiguous, int64) is written by MAX_FLAT, spread by SPREAD, whose source and spread are contiguous. piece and panel are the pixels of a row and the channels that a task
     takes.
     """
-    cdef View x, y, byte, place
-    x.open = y.open = byte.open = place.open = False
+    cdef View x, y, byte, place, dx
+    x.open = y.open = byte.open = place.open = dx.open = False
     try:
         lift(&x, source, False)
-        lift(&y, target, True)
+        lift(&y, target, op != SPREAD)
         lift(&byte, labels, op == MAX)
         lift(&place, flat, True)
-        run(op, count, windows, piece, panel, kind, &x, &y, &byte, &place, threads)
+        lift(&dx, spread, True)
+        run(op, count, windows, piece, panel, kind, &x, &y, &byte, &place, &dx, threads)
     finally:
         drop(&x)
         drop(&y)
         drop(&byte)
         drop(&place)
+        drop(&dx)
 
 
 cdef void run(int op, int count, Windows windows, Py_ssize_t piece, Py_ssize_t panel, str kind, const View *x, const View *y,
-              const View *labels, const View *flat, int threads) except *:
+              const View *labels, const View *flat, const View *spread, int threads) except *:
     cdef Walk w
     cdef const View *shape = y if y.data != NULL else labels
     cdef Py_ssize_t unit = shape.buffer.itemsize, task, tasks, i
     w.itemsize = x.buffer.itemsize
     w.k = table(8 if w.itemsize == 8 else 4)
     w.op, w.count = op, count
-    w.flush = op != MAX and op != MAX_FLAT and flushes()
+    w.flush = op != MAX and op != MAX_FLAT and op != SPREAD and flushes()
     w.element = CK_REAL if kind == "f" else CK_INT8 if w.itemsize == 1 else CK_INT16 if w.itemsize == 2 else CK_INT
     w.flipped = kind == "u" or kind == "b"
     w.channels, w.panel, w.piece = shape.shape[4], panel, piece
@@ -316,11 +323,12 @@ cdef void run(int op, int count, Windows windows, Py_ssize_t piece, Py_ssize_t p
         w.extent[i] = shape.shape[i + 1]
     for i in range(4):
         w.source_stride[i], w.target_stride[i] = x.stride[i] // w.itemsize, shape.stride[i] // unit
-    w.source, w.target = x.data, y.data
+    w.source, w.target, w.spread = x.data, y.data, spread.data
     w.labels, w.flat = <unsigned char *>labels.data, <int64_t *>flat.data
     w.labelled = labels.data != NULL
     # A search for labels has just filled the caches with x; without one, ordinary stores are faster.
-    w.stream = op == COVER and w.labelled and y.shape[0] * y.stride[0] >= STREAM
+    w.stream = ((op == COVER and w.labelled and y.shape[0] * y.stride[0] >= STREAM)
+                or (op == SPREAD and x.shape[0] * x.stride[0] >= STREAM))
     w.merges = (op != MAX_FLAT and (op == SHARE or w.axis[2].stride == 1) and w.panels == 1
                 and w.source_stride[3] == w.channels and w.target_stride[3] == w.channels)
     tasks = shape.shape[0] * w.extent[0] * w.extent[1] * w.pieces * w.panels

@@ -38,7 +38,8 @@ cdef struct Work:                               # what all tasks of a pass share
     const char *filters
     const char *bias
     unsigned char *odd
-    bint relu, flush
+    Py_ssize_t residual                         # bytes from the target to what is added to it
+    bint adds, relu, flush
 
 
 cdef inline Py_ssize_t panel_start(const Work *work, Py_ssize_t panel) noexcept nogil:
@@ -104,7 +105,7 @@ cdef bint fold(const Work *work, const Area *area, Py_ssize_t group, Py_ssize_t 
                          + th.target * work.target_stride[2] + (group * work.cols + channel) * work.itemsize)
     cdef int odd = 0
     how.bias = work.bias + (group * work.cols + channel) * work.itemsize if work.bias != NULL else NULL
-    how.relu = work.relu
+    how.relu, how.adds, how.residual = work.relu, work.adds, work.residual
     how.row = work.step[0] * work.target_stride[2] // work.itemsize
     how.col = work.step[1] * work.target_stride[3] // work.itemsize
     first_of_line(&work.h, &work.w, area, line, row, m, points)
@@ -245,9 +246,12 @@ cdef class Layout:
 
 
 cdef void place(Work *work, const real[:, :, :, :, :] source, const real[::1] bias, real[:, :, :, :, :] target,
-                unsigned char[::1] odd, bint relu):
+                unsigned char[::1] odd, bint relu, const real[:, :, :, :, :] residual):
     """The arrays of a call."""
     cdef Py_ssize_t i
+    work.adds = residual is not None
+    if work.adds:
+        work.residual = <const char *>&residual[0, 0, 0, 0, 0] - <const char *>&target[0, 0, 0, 0, 0]
     work.relu, work.flush, work.odd = relu, flushes(), &odd[0]
     work.bias = <const char *>&bias[0] if bias is not None else NULL
     work.source, work.target = <const char *>&source[0, 0, 0, 0, 0], <char *>&target[0, 0, 0, 0, 0]
@@ -256,12 +260,16 @@ cdef void place(Work *work, const real[:, :, :, :, :] source, const real[::1] bi
 
 
 def run(Layout layout, const real[:, :, :, :, :] source, const real[::1] filters, const real[::1] bias,
-        real[:, :, :, :, :] target, real[::1] scratch, unsigned char[::1] odd, bint relu, int threads):
-    """target = source * filters + bias, and ReLU of it; odd[n] = 1 where image n came out not finite somewhere."""
+        real[:, :, :, :, :] target, real[::1] scratch, unsigned char[::1] odd, bint relu, int threads,
+        const real[:, :, :, :, :] residual=None):
+    """target = source * filters + bias, and ReLU of it; odd[n] = 1 where image n came out not finite somewhere.
+
+    `residual`, of the strides of the target, is added before ReLU.
+    """
     cdef Work work = layout.work
     cdef Py_ssize_t t, tasks, each = layout.scratch
     layout.share(&work, threads)
-    place(&work, source, bias, target, odd, relu)
+    place(&work, source, bias, target, odd, relu, residual)
     work.filters = <const char *>&filters[0]
     tasks = work.line_blocks * work.column_blocks * work.batches * work.groups
     cdef Watch w = watch()
@@ -273,7 +281,7 @@ def run(Layout layout, const real[:, :, :, :, :] source, const real[::1] filters
 
 def run_through(Layout layout, form, taps, bint from_outputs, const real[:, :, :, :, :] source,
                 const real[:, :, :, :, :] filters, const real[::1] bias, real[:, :, :, :, :] target, real[::1] scratch,
-                unsigned char[::1] odd, bint relu, int threads):
+                unsigned char[::1] odd, bint relu, int threads, const real[:, :, :, :, :] residual=None):
     """As `run`, past filters that are brought to the points on the way: w, for winograd_pack's `filters_of`."""
     cdef Work work = layout.through(threads)
     cdef Filters f = filters_of(form, taps, from_outputs, filters, work.groups)
@@ -283,7 +291,7 @@ def run_through(Layout layout, form, taps, bint from_outputs, const real[:, :, :
     cdef char *rest
     shared, each = layout.scratch_through(taps, f.col_step != 1, threads)
     rest = v + shared * sizeof(real)
-    place(&work, source, bias, target, odd, relu)
+    place(&work, source, bias, target, odd, relu, residual)
     area.first_line, area.last_line, area.first, area.last = 0, work.images * work.target_depth * work.h.count, 0, work.w.count
     cdef Watch w = watch()
     with nogil:

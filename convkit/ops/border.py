@@ -3,8 +3,6 @@
 `Boxes` has the functions of an algorithm (ops/engine.py) and runs other algorithms box by box.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import NamedTuple
 

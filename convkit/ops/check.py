@@ -151,6 +151,10 @@ def lifted(x: np.ndarray | None) -> np.ndarray | None:
     return None if x is None else x[(slice(None), *(None,) * (5 - x.ndim))]
 
 
+def lifted_shape(shape) -> tuple[int, ...]:
+    return (shape[0], *(1,) * (5 - len(shape)), *shape[1:])
+
+
 def readable(x: np.ndarray, threads: int = 1) -> np.ndarray:
     """`x` (channels last) itself if neighbouring channels are neighbours in memory, else a copy for which they are."""
     if x.shape[-1] <= 1 or x.strides[-1] == x.itemsize:

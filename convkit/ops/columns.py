@@ -9,7 +9,6 @@ import numpy as np
 
 from convkit.ops import check
 from convkit.ops.conv import planned, workers
-from convkit.ops.lowering import ADD, LOWER
 from convkit.plan import conv as plan
 from convkit.plan import geometry
 
@@ -94,6 +93,8 @@ def im2col(
     direct = given is not None and given.flags.c_contiguous and not first
     cols = given if direct else check.empty(shape, x.dtype, op)
     if cols.size:
+        from convkit.ops.lowering import LOWER  # with the algorithms, for whose sake importing convkit does not wait
+
         cells = cols.reshape(-1, 1, taps, conv.channels)
         LOWER[x.dtype](conv.windows, check.lifted(check.readable(x, threads)), cells, 0, threads)
     if direct:
@@ -178,6 +179,8 @@ def col2im(
     cells = np.ascontiguousarray(cols).reshape(prod(wanted[:-1]), 1, taps, conv.channels)
     x[...] = 0
     if cells.size and x.size:
+        from convkit.ops.lowering import ADD
+
         ADD[x.dtype](conv.windows, cells, check.lifted(x), 0, threads)
     named = np.moveaxis(x, -1, 1) if first else x
     if out is None:

@@ -68,23 +68,22 @@ def chosen(conv: plan.Conv, which: str, pad_mode: str, algorithm: str, itemsize:
     return border.Boxes(conv, which, pad_mode, algorithm, itemsize, op)
 
 
-def _conv(
-    op, rank, x, w, b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads, pad_mode, flip, residual
-):
-    how = op, stride, padding, dilation, groups, layout, activation, algorithm, threads, pad_mode, flip
-    if type(w) is PackedFilters and out is None and residual is None:
-        y = w.calls.again(x, b, how)
-        if y is not None:
-            return y
+def _conv(rank, x, w, b, residual, out, how):
+    """`how` are the other arguments, op to flip, in one piece: they are what a call is known by."""
+    y = None
+    if residual is None:
+        y = w.calls.again((x, b), out, how) if type(w) is PackedFilters else again.PLAIN.again((x, b, w), out, how)
+    if y is not None:
+        return y
+    op, stride, padding, dilation, groups, layout, activation, algorithm, threads, pad_mode, flip = how
     first = check.channels_first(layout, rank, op)
     check.choice(activation, ACTIVATIONS, op, "activation")
     check.choice(algorithm, ALGORITHMS, op, "algorithm")
     check.choice(pad_mode, border.MODES, op, "pad_mode")
     x = check.array(x, op, "x")
     if x.ndim == rank + 1:
-        how = stride, padding, dilation, groups, layout, activation, algorithm, check.batch_of_one(out), threads, pad_mode, flip
         residual = None if residual is None else check.array(residual, op, "residual")[None]
-        y = _conv(op, rank, x[None], w, b, *how, residual)
+        y = _conv(rank, x[None], w, b, residual, check.batch_of_one(out), how)
         return y[0] if out is None else out
     x = check.images(x, rank, first, op)
     packed = packed_or_plain(w, rank, first, groups, op, flip)
@@ -95,8 +94,8 @@ def _conv(
     threads = workers(threads, conv.flop, op)
     y = check.result(out, conv.out_shape, x.dtype, first, (x, packed.w, b, residual), op)
     runs = chosen(conv, "forward", pad_mode, algorithm, x.itemsize, op)
-    if out is None and residual is None and not first:
-        again.keep(w, x, b, how, conv, runs, packed)
+    if not first and residual is None:
+        again.keep(x, w, b, how, conv, runs, packed)
     engine.forward(runs, conv, x, packed, b, y, activation == "relu", threads, residual)
     return check.returned(y, out, first)
 
@@ -147,10 +146,8 @@ def conv1d(
     >>> convkit.conv1d(signal, difference).ravel()
     array([1., 2., 4.], dtype=float32)
     """
-    return _conv(
-        "conv1d", 1, x, w, b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads, pad_mode, flip,
-        residual,
-    )  # fmt: skip
+    how = "conv1d", stride, padding, dilation, groups, layout, activation, algorithm, threads, pad_mode, flip
+    return _conv(1, x, w, b, residual, out, how)
 
 
 def conv2d(
@@ -247,10 +244,8 @@ def conv2d(
            [21., 36., 27.],
            [20., 33., 24.]], dtype=float32)
     """
-    return _conv(
-        "conv2d", 2, x, w, b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads, pad_mode, flip,
-        residual,
-    )  # fmt: skip
+    how = "conv2d", stride, padding, dilation, groups, layout, activation, algorithm, threads, pad_mode, flip
+    return _conv(2, x, w, b, residual, out, how)
 
 
 def conv3d(
@@ -298,10 +293,8 @@ def conv3d(
     >>> convkit.conv3d(volume, np.ones((5, 3, 3, 3, 2), np.float32), padding=1).shape
     (1, 4, 4, 4, 5)
     """
-    return _conv(
-        "conv3d", 3, x, w, b, stride, padding, dilation, groups, layout, activation, algorithm, out, threads, pad_mode, flip,
-        residual,
-    )  # fmt: skip
+    how = "conv3d", stride, padding, dilation, groups, layout, activation, algorithm, threads, pad_mode, flip
+    return _conv(3, x, w, b, residual, out, how)
 
 
 def conv_output_shape(

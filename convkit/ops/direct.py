@@ -70,16 +70,8 @@ def grad_bias(dy, threads: int):
     return db
 
 
-def small_call(conv: plan.Conv, packed: PackedFilters, relu: bool):
-    """run(x, b): the forward pass of small contiguous arrays, as cheap as it can be called; the bits of `forward`."""
-    walk = conv.output_pass
-    schedule = walk.schedule(packed.w.itemsize)
-    held, run, empty = panels(walk, packed, schedule.packed, 1), direct.run_small, np.empty
-    shape, dtype = conv.out_shape, packed.dtype
-
-    def call(x, b):
-        y = empty(shape, dtype)
-        run(schedule, x, held, b, y, relu)
-        return y
-
-    return call
+def small_call(conv: plan.Conv, packed: PackedFilters, relu: bool) -> direct.Small:
+    """The forward pass of small contiguous arrays, as cheap as it can be called; the bits of `forward`."""
+    schedule = conv.output_pass.schedule(packed.w.itemsize)
+    shapes = (np.array(lifted, np.intp) for lifted in (check.lifted_shape(conv.x_shape), check.lifted_shape(conv.out_shape)))
+    return direct.Small(schedule, *shapes, panels(conv.output_pass, packed, schedule.packed, 1), relu)

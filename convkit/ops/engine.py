@@ -7,40 +7,49 @@ grad_input(conv, dy, packed, dx, threads)
 grad_filters(conv, dy, x, dw, threads)              dw is zero, unless the module says FILLS
 transposed(conv, x, packed, b, y, relu, threads)    optional: grad_input with what follows it in a transposed convolution
 
-`residual` is added before ReLU; it has the strides of y, and may be y itself. Those in `ADDS_LATER` do not take it.
+`residual` is added before ReLU; it has the strides of y, and may be y itself unless the module says KEEPS: what it computes may
+have to be computed again. A module with ADDS_LATER does not take one.
 
 All arrays are channels last, of any strides; the module calls `check.readable` where it needs neighbouring channels.
 """
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 import numpy as np
 
 from convkit._core import cpu
-from convkit.ops import check, depthwise, direct, few, fft, first, grouped, lowering, winograd
+from convkit.ops import check
 from convkit.plan import choose
 
-MODULES = {
-    "depthwise": depthwise,
-    "grouped": grouped,
-    "first": first,
-    "few": few,
-    "winograd": winograd.WINOGRAD,
-    "winograd2": winograd.WINOGRAD2,
-    "fft": fft,
-    "direct": direct,
-    "im2col": lowering,
-}
-ADDS_LATER = winograd.WINOGRAD, winograd.WINOGRAD2, fft   # what they compute is put right before anything is added
+
+@cache
+def modules() -> dict[str, Any]:
+    """What runs the algorithms, by their names; imported for the first convolution, as in plan/choose.py."""
+    from convkit.ops import depthwise, direct, few, fft, first, grouped, lowering, winograd
+
+    return {
+        "depthwise": depthwise,
+        "grouped": grouped,
+        "first": first,
+        "few": few,
+        "winograd": winograd.WINOGRAD,
+        "winograd2": winograd.WINOGRAD2,
+        "fft": fft,
+        "direct": direct,
+        "im2col": lowering,
+    }
 
 
 def module(conv, which: str, algorithm: str, itemsize: int, op: str):
     """What runs a pass; an algorithm that cannot is an error."""
-    return MODULES[check.planned(op, choose.algorithm, conv, which, algorithm, itemsize, cpu.strict())]
+    return modules()[check.planned(op, choose.algorithm, conv, which, algorithm, itemsize, cpu.strict())]
 
 
 def forward(runs, conv, x, packed, b, y, relu: bool, threads: int, residual=None) -> None:
-    if residual is not None and not (conv.channels and y.size and runs not in ADDS_LATER):
+    if residual is not None and not (conv.channels and y.size and fuses(runs, y, residual)):
         forward(runs, conv, x, packed, b, y, False, threads)
         add(y, residual, relu)
     elif residual is not None:
@@ -52,6 +61,10 @@ def forward(runs, conv, x, packed, b, y, relu: bool, threads: int, residual=None
         runs.forward(conv, x, packed, b, y, relu, threads)
     elif y.size:
         y[...] = of_nothing(b, relu)
+
+
+def fuses(runs, y, residual) -> bool:
+    return not hasattr(runs, "ADDS_LATER") and (residual.strides == y.strides or not hasattr(runs, "KEEPS"))
 
 
 def add(y, residual, relu: bool) -> None:

@@ -1,7 +1,5 @@
 """What a call would do, before it does it."""
 
-from __future__ import annotations
-
 from functools import partial
 from math import prod
 from typing import NamedTuple
@@ -9,13 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from convkit._core import cpu
-from convkit.ops import border, check, conv, lowering, transpose
+from convkit.ops import border, check, conv, engine, transpose
 from convkit.plan import choose
 from convkit.plan import conv as plan
-from convkit.plan import depthwise as plan_depthwise
-from convkit.plan import fft as plan_fft
-from convkit.plan import grouped as plan_grouped
-from convkit.plan import winograd as plan_winograd
 
 
 class Explanation(NamedTuple):
@@ -196,25 +190,25 @@ def thin(c: plan.Conv, which: str, size: int, threads: int, forward) -> dict:
 
 
 def depthwise(c: plan.Conv, which: str, size: int, threads: int) -> dict:
-    schedule = plan_depthwise.schedule(c, which, cpu.isa(), size)
+    schedule = choose.modules()["depthwise"].schedule(c, which, cpu.isa(), size)
     return told("channels that never mix", size, schedule.tasks, schedule.packed, tile=f"8x{cpu.tile(size)[0]}")
 
 
 def grouped(c: plan.Conv, which: str, size: int, threads: int) -> dict:
-    schedule = plan_grouped.schedule(walk_of(c, which), size, False)
+    schedule = choose.modules()["grouped"].schedule(walk_of(c, which), size, False)
     tile = f"{cpu.tile(size)[2][1]}x{cpu.tile(size)[0]}"
     return told("small groups share a SIMD word", size, schedule.tasks, schedule.packed, tile=tile)
 
 
 def winograd(c: plan.Conv, which: str, size: int, threads: int, small: bool = False) -> dict:
-    walk = plan_winograd.plan(c, which, small)
+    walk = choose.modules()["winograd"].plan(c, which, small)
     layout = walk.layout(size)
     why = f"tiles of up to {'2' if small else '4'} outputs an axis by fewer products"
     return told(why, size, layout.tasks, layout.packed, threads * layout.scratch, walk.cols)
 
 
 def im2col(c: plan.Conv, which: str, size: int, threads: int) -> dict:
-    block = min(lowering.block_pixels(c, size), prod(c.out_shape[:-1])) * prod(c.w_shape[1:]) * c.groups
+    block = min(engine.modules()["im2col"].block_pixels(c, size), prod(c.out_shape[:-1])) * prod(c.w_shape[1:]) * c.groups
     vector, rows = cpu.tile(size)[0], prod(c.w_shape[1:])
     depth, cols = (rows, c.outputs // c.groups) if which == "forward" else (c.outputs // c.groups, rows)
     packed = c.groups * depth * -(-cols // vector) * vector
@@ -230,6 +224,6 @@ ABOUT = {
     "grouped": grouped,
     "winograd": winograd,
     "winograd2": partial(winograd, small=True),
-    "fft": lambda c, which, size, threads: plan_fft.about(c, which),
+    "fft": lambda c, which, size, threads: choose.modules()["fft"].about(c, which),
     "im2col": im2col,
 }

@@ -16,6 +16,8 @@ from convkit.ops.filters import PackedFilters
 from convkit.plan import conv as plan
 from convkit.plan import fft
 
+ADDS_LATER = True                                       # what it computes is put right before anything is added
+
 
 def forward(conv: plan.Conv, x, packed, b, y, relu: bool, threads: int) -> None:
     spectra = packed.of(("fft", "forward"), key(conv, "forward"), lambda: transformed(conv, "forward", packed.w))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import prod
 
 import numpy as np
 
 from convkit._core import cpu
 from convkit._core import pool as core
+from convkit._core.call import Calls
 from convkit.ops import check
 from convkit.plan import geometry
 from convkit.plan import pool as plan
 
 COMPARED = (*check.FLOATS, *(np.dtype(f"{kind}{size}") for kind in "iu" for size in (1, 2, 4, 8)), np.dtype(bool))
 SERIAL_READS = 1 << 14                                  # elements; less than about 8 us: not worth waking another thread
+CALLS = Calls(32)                                       # the last ones: the layers of a network
 
 
 def _plan(op: str, x_shape, kernel_size, stride, padding, dilation, ceil_mode) -> plan.Pool:
@@ -37,14 +40,33 @@ def _workers(threads, pool: plan.Pool, op: str) -> int:
     return count if pool.reads > SERIAL_READS else 1
 
 
-def _walk(op: int, pool: plan.Pool, source, target, threads: int, *, count: int = core.ONE, labels=None, flat=None) -> None:
+def _walk(op: int, pool: plan.Pool, source, target, threads: int, *, count=core.ONE, labels=None, flat=None, spread=None):
     """One pass of the core over checked arrays, channels last in the caller's rank."""
     piece, panel = pool.backward_tasks if op == core.COVER else pool.forward_tasks
     kind = source.dtype.kind
-    core.walk(op, count, pool.core, piece, panel, kind, check.readable(source), target, labels, flat, threads)
+    core.walk(op, count, pool.core, piece, panel, kind, check.readable(source), target, labels, flat, spread, threads)
+
+
+def _keep(inputs, shape, how: tuple, first: bool, pool: plan.Pool, work) -> None:
+    """Remembers a call that has passed all checks; `how` are its arguments, op to threads; work(*inputs, y, threads)."""
+    if first or 0 in shape or not inputs[0].size:
+        return
+    op, threads, dtype, serial = how[0], how[-1], inputs[0].dtype, pool.reads <= SERIAL_READS
+    new = partial(np.empty, shape, dtype) if prod(shape) < check.SMALL else partial(check.empty, shape, dtype, op)
+
+    def run(arrays, out):
+        y = new() if out is None else out
+        work(*arrays, y, 1 if serial else cpu.thread_count(threads, op)[0])
+        return y
+
+    CALLS.keep(inputs, shape, how, run)
 
 
 def max_pool(op, rank, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices, layout, out, threads):
+    how = op, kernel_size, stride, padding, dilation, ceil_mode, return_indices, layout, threads
+    y = CALLS.again((x,), out, how)
+    if y is not None:
+        return y
     first = check.channels_first(layout, rank, op)
     x = check.images(check.array(x, op, "x", COMPARED), rank, first, op)
     pool = _plan(op, x.shape, kernel_size, stride, padding, dilation, ceil_mode)
@@ -52,6 +74,8 @@ def max_pool(op, rank, x, kernel_size, stride, padding, dilation, ceil_mode, ret
     threads = _workers(threads, pool, op)
     y = check.result(out, pool.out_shape, x.dtype, first, (x,), op)
     flat = check.empty(pool.out_shape, np.int64, op) if with_indices else None
+    if not with_indices:
+        _keep((x,), pool.out_shape, how, first, pool, partial(_walk, core.MAX, pool))
     if y.size:
         _walk(core.MAX_FLAT if with_indices else core.MAX, pool, x, y, threads, flat=flat)
     y = check.returned(y, out, first)
@@ -59,6 +83,10 @@ def max_pool(op, rank, x, kernel_size, stride, padding, dilation, ceil_mode, ret
 
 
 def max_pool_grad(op, rank, dy, x, kernel_size, stride, padding, dilation, ceil_mode, layout, threads):
+    how = op, kernel_size, stride, padding, dilation, ceil_mode, layout, threads
+    dx = CALLS.again((dy, x), None, how)
+    if dx is not None:
+        return dx
     first = check.channels_first(layout, rank, op)
     x = check.images(check.array(x, op, "x"), rank, first, op)
     pool = _plan(op, x.shape, kernel_size, stride, padding, dilation, ceil_mode)
@@ -66,10 +94,11 @@ def max_pool_grad(op, rank, dy, x, kernel_size, stride, padding, dilation, ceil_
     check.same_dtype(op, dy=dy, x=x)
     threads = _workers(threads, pool, op)
     if pool.labelled:
-        labels = np.empty(pool.out_shape, np.uint8)
-        if x.size:
-            _walk(core.MAX, pool, x, None, threads, labels=labels)
-        return check.returned(_spread(op, pool, dy, labels, threads), None, first)
+        dx = check.empty(pool.x_shape, x.dtype, op)
+        _keep((dy, x), pool.x_shape, how, first, pool, partial(_find_and_spread, pool))
+        if dx.size:
+            _find_and_spread(pool, dy, x, dx, threads)
+        return check.returned(dx, None, first)
     dx = check.empty(pool.x_shape, x.dtype, op, zeros=True)
     if dx.size:
         y, flat = np.empty(pool.out_shape, x.dtype), np.empty(pool.out_shape, np.int64)
@@ -77,6 +106,15 @@ def max_pool_grad(op, rank, dy, x, kernel_size, stride, padding, dilation, ceil_
         lines = (a.reshape(a.shape[0], -1, a.shape[-1]) for a in (np.ascontiguousarray(dy), flat, dx))
         core.scatter(*lines, plan.PANEL, threads)
     return check.returned(dx, None, first)
+
+
+def _find_and_spread(pool: plan.Pool, dy, x, dx, threads: int) -> None:
+    if pool.tiles:
+        _walk(core.SPREAD, pool, np.ascontiguousarray(x), check.readable(dy), threads, spread=dx)
+        return
+    labels = np.empty(pool.out_shape, np.uint8)
+    _walk(core.MAX, pool, x, None, threads, labels=labels)
+    _walk(core.COVER, pool, np.ascontiguousarray(dy), dx, threads, labels=labels)
 
 
 def max_pool_in_training(op, rank, x, kernel_size, stride, padding, dilation, ceil_mode):
@@ -108,18 +146,27 @@ def _spread(op: str, pool: plan.Pool, dy, labels, threads: int) -> np.ndarray:
 
 
 def avg_pool(op, rank, x, kernel_size, stride, padding, ceil_mode, count_include_pad, layout, out, threads):
+    how = op, kernel_size, stride, padding, ceil_mode, count_include_pad, layout, threads
+    y = CALLS.again((x,), out, how)
+    if y is not None:
+        return y
     first = check.channels_first(layout, rank, op)
     x = check.images(check.array(x, op, "x"), rank, first, op)
     pool = _plan(op, x.shape, kernel_size, stride, padding, 1, ceil_mode)
     count = _count(op, count_include_pad)
     threads = _workers(threads, pool, op)
     y = check.result(out, pool.out_shape, x.dtype, first, (x,), op)
+    _keep((x,), pool.out_shape, how, first, pool, partial(_walk, core.SUM, pool, count=count))
     if y.size:
         _walk(core.SUM, pool, x, y, threads, count=count)
     return check.returned(y, out, first)
 
 
 def avg_pool_grad(op, rank, dy, x_shape, kernel_size, stride, padding, ceil_mode, count_include_pad, layout, threads):
+    how = op, x_shape, kernel_size, stride, padding, ceil_mode, count_include_pad, layout, threads
+    dx = CALLS.again((dy,), None, how)
+    if dx is not None:
+        return dx
     first = check.channels_first(layout, rank, op)
     x_shape = check.shape_of(x_shape, op, "x_shape")
     if len(x_shape) != rank + 2:
@@ -131,13 +178,18 @@ def avg_pool_grad(op, rank, dy, x_shape, kernel_size, stride, padding, ceil_mode
     dy = _gradient(op, rank, dy, pool, first)
     threads = _workers(threads, pool, op)
     dx = check.empty(pool.x_shape, dy.dtype, op)
+    _keep((dy,), pool.x_shape, how, first, pool, partial(_share_and_cover, pool, count))
     if dx.size:
-        if not pool.apart or prod(window.kernel for window in pool.windows) >= 9:       # few divisions, not one a pixel
-            shares = np.empty(pool.out_shape, dy.dtype)
-            _walk(core.SHARE, pool, dy, shares, threads, count=count)
-            dy, count = shares, core.ONE
-        _walk(core.COVER, pool, dy, dx, threads, count=count)
+        _share_and_cover(pool, count, dy, dx, threads)
     return check.returned(dx, None, first)
+
+
+def _share_and_cover(pool: plan.Pool, count: int, dy, dx, threads: int) -> None:
+    if not pool.apart or prod(window.kernel for window in pool.windows) >= 9:           # few divisions, not one a pixel
+        shares = np.empty(pool.out_shape, dy.dtype)
+        _walk(core.SHARE, pool, dy, shares, threads, count=count)
+        dy, count = shares, core.ONE
+    _walk(core.COVER, pool, dy, dx, threads, count=count)
 
 
 def _count(op: str, count_include_pad):

@@ -15,18 +15,19 @@ from convkit.plan import winograd as plan
 RUN = {np.dtype(np.float32): winograd.run["float"], np.dtype(np.float64): winograd.run["double"]}
 THROUGH = {np.dtype(np.float32): winograd.run_through["float"], np.dtype(np.float64): winograd.run_through["double"]}
 GRAD = {np.dtype(np.float32): winograd_filters.grad["float"], np.dtype(np.float64): winograd_filters.grad["double"]}
+SHARED = 1 << 23                                        # FLOP of a gradient of filters from which two CPUs are faster than one
 
 
 class Winograd:
     """The passes, with filters at the points of F(4x4), or of F(2x2) where `exact`."""
 
-    FILLS = True
+    FILLS = KEEPS = True                                # as ops/engine.py has them
 
     def __init__(self, name: str, exact: bool):
         self.name, self.exact = name, exact
 
-    def forward(self, conv, x, packed, b, y, relu: bool, threads: int) -> None:
-        self._run("forward", direct.forward, conv, x, packed, b, y, relu, threads)
+    def forward(self, conv, x, packed, b, y, relu: bool, threads: int, residual=None) -> None:
+        self._run("forward", direct.forward, conv, x, packed, b, y, relu, threads, residual)
 
     def transposed(self, conv, x, packed, b, y, relu: bool, threads: int) -> None:
         self._run("input", direct.transposed, conv, x, packed, b, y, relu, threads)
@@ -35,6 +36,7 @@ class Winograd:
         self.transposed(conv, dy, packed, None, dx, False, threads)
 
     def grad_filters(self, conv, dy, x, dw, threads: int) -> None:
+        threads = threads if conv.flop > SHARED else 1
         walk = plan.plan(conv, "filters", self.exact)
         x, dy = check.readable(x, threads), check.readable(dy, threads)
         chunk, target_depth = walk.chunk(x.itemsize), walk.target[0]
@@ -50,25 +52,28 @@ class Winograd:
         if odd:
             direct.grad_filters(conv, dy, x, dw, threads)
 
-    def _run(self, which: str, plainly, conv, x, packed, b, y, relu: bool, threads: int) -> None:
+    def _run(self, which: str, plainly, conv, x, packed, b, y, relu: bool, threads: int, *residual) -> None:
         """A pass, and again by `plainly`, that of the direct algorithm, what is not finite."""
         if not packed.finite:
-            plainly(conv, x, packed, b, y, relu, threads)
+            plainly(conv, x, packed, b, y, relu, threads, *residual)
             return
-        for n in self._tiles(conv, which, x, packed, b, y, relu, threads).nonzero()[0]:
-            plainly(conv.one_image, x[n : n + 1], packed, b, y[n : n + 1], relu, threads)
+        for n in self._tiles(conv, which, x, packed, b, y, relu, threads, *residual).nonzero()[0]:
+            image = (None if r is None else r[n : n + 1] for r in residual)
+            plainly(conv.one_image, x[n : n + 1], packed, b, y[n : n + 1], relu, threads, *image)
 
-    def _tiles(self, conv, which: str, source, packed, b, target, relu: bool, threads: int) -> np.ndarray:
+    def _tiles(self, conv, which: str, source, packed, b, target, relu: bool, threads: int, residual=None) -> np.ndarray:
         """Which images came out not finite."""
         walk = plan.plan(conv, which, self.exact)
         layout, forms, taps = walk.layout(source.itemsize), walk.forms, walk.kernel[1:]
-        source, target = check.lifted(check.readable(source, threads)), check.lifted(target)
+        source, target, residual = check.lifted(check.readable(source, threads)), check.lifted(target), check.lifted(residual)
         odd = np.zeros(conv.batch, np.uint8)
         if not packed.keeps and walk.through(source.itemsize):
             w = check.lifted(packed.w)
             shared, each = layout.scratch_through(taps, w.strides[4 if walk.transposed else 0] != w.itemsize, threads)
             with scratch.borrow(self.name, source.dtype, shared + threads * each) as (room,):
-                THROUGH[source.dtype](layout, forms, taps, walk.transposed, source, w, b, target, room, odd, relu, threads)
+                THROUGH[source.dtype](
+                    layout, forms, taps, walk.transposed, source, w, b, target, room, odd, relu, threads, residual
+                )
             return odd
         key, slot = (cpu.isa(), conv.groups), (self.name, which)
         panels = packed.held(slot, key)
@@ -79,7 +84,7 @@ class Winograd:
                 panels = packed.keep(slot, key, check.empty((layout.packed,), source.dtype, self.name)) if packed.keeps else now
                 w = check.lifted(packed.w)
                 winograd_pack.pack(forms, taps, walk.points, walk.transposed, w, conv.groups, panels, aside, threads)
-            RUN[source.dtype](layout, source, panels, b, target, room, odd, relu, threads)
+            RUN[source.dtype](layout, source, panels, b, target, room, odd, relu, threads, residual)
         return odd
 
 

@@ -12,27 +12,29 @@ transposed convolution), the batch: both would show in the bits.
 
 from __future__ import annotations
 
-from convkit.plan import depthwise, direct, few, fft, first, grouped, im2col, winograd, winograd2
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 # The first that fits and pays is chosen.
-ALGORITHMS = {
-    "depthwise": depthwise,
-    "grouped": grouped,
-    "winograd": winograd,
-    "fft": fft,
-    "first": first,
-    "few": few,
-    "direct": direct,
-    "winograd2": winograd2,
-    "im2col": im2col,
-}
+ALGORITHMS = ("depthwise", "grouped", "winograd", "fft", "first", "few", "direct", "winograd2", "im2col")
 ROUNDS_MORE = ("winograd", "winograd2", "fft")          # not under accuracy("strict")
+
+
+@cache
+def modules() -> dict[str, ModuleType]:
+    """The algorithms by name. They are imported for the first convolution: who only imports convkit does not wait for them."""
+    from convkit.plan import depthwise, direct, few, fft, first, grouped, im2col, winograd, winograd2
+
+    return dict(zip(ALGORITHMS, (depthwise, grouped, winograd, fft, first, few, direct, winograd2, im2col), strict=True))
 
 
 def algorithm(conv, which: str, name: str, itemsize: int, strict: bool) -> str:
     """The name of the algorithm for a pass of `conv` where the caller asked for `name`."""
     if name != "auto":
-        reason = ALGORITHMS[name].refusal(conv, which)
+        reason = modules()[name].refusal(conv, which)
         if reason is None and strict and name in ROUNDS_MORE:
             reason = "accuracy is 'strict'"
         if reason is not None:
@@ -42,7 +44,7 @@ def algorithm(conv, which: str, name: str, itemsize: int, strict: bool) -> str:
     if key not in conv.chosen:
         conv.chosen[key] = next(
             name
-            for name, runs in ALGORITHMS.items()
+            for name, runs in modules().items()
             if not (strict and name in ROUNDS_MORE) and runs.refusal(conv, which) is None and runs.pays(conv, which, itemsize)
         )
     return conv.chosen[key]

@@ -11,15 +11,18 @@ from __future__ import annotations
 from functools import cached_property, lru_cache
 from itertools import groupby, product
 from math import prod
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import proxy
 
 import numpy as np
 
-from convkit._core import cpu, direct, few
-from convkit._core import first as thin
+from convkit._core import cpu, direct
 from convkit.plan import geometry
 from convkit.plan.geometry import Axis
+
+if TYPE_CHECKING:
+    from convkit._core.few import Windows
+    from convkit._core.first import Lines
 
 PLANS = 64                                              # kept: the layers of a network; each holds about 12 kB
 SERIAL_FLOP = 1 << 20                                   # less than about 8 us: not worth waking another thread
@@ -78,10 +81,12 @@ class Conv:
         pixels = self.batch * prod(a.out for a in self.axes)
         return np.array([(1, 1, 1, 1, 0, 1)] * 2 + [(pixels, 1, 1, 1, 0, pixels)], np.intp)
 
-    def windows_over(self, which: str, itemsize: int) -> few.Windows:
+    def windows_over(self, which: str, itemsize: int) -> Windows:
         """The forward pass or the gradient of the input as windows that are added up, for `_core/few.pyx`."""
         key = "few", which, cpu.isa(), itemsize
         if key not in self.schedules:
+            from convkit._core.few import Windows
+
             forward = which == "forward"
             axes = [
                 (a.size, a.kernel, 1, a.dilation, (a.kernel - 1) * a.dilation - a.lo, a.out)
@@ -90,7 +95,7 @@ class Conv:
                 for a in self.axes
             ]
             depth, cols = (self.channels, self.outputs) if forward else (self.outputs, self.channels)
-            self.schedules[key] = few.Windows(np.array(axes, np.intp), self.batch, depth, cols, itemsize)
+            self.schedules[key] = Windows(np.array(axes, np.intp), self.batch, depth, cols, itemsize)
         return self.schedules[key]
 
     @cached_property
@@ -144,7 +149,7 @@ class Pass:
         if transposed:
             self.depth, self.cols, self.source, self.target = self.cols, self.depth, self.target, self.source
             self.source_step, self.target_step = self.target_step, self.source_step
-        self.schedules: dict[tuple[str, str, int], direct.Schedule | thin.Lines] = {}
+        self.schedules: dict[tuple[str, str, int], direct.Schedule | Lines] = {}
         _, kh, kw = (a.kernel for a in conv.axes)
         self.order = np.array(
             [
@@ -168,12 +173,14 @@ class Pass:
             )  # fmt: skip
         return self.schedules[key]
 
-    def lines(self, itemsize: int) -> thin.Lines:
+    def lines(self, itemsize: int) -> Lines:
         """The same for `_core/first.pyx`: a row of the filter is one tap."""
         key = "first", cpu.isa(), itemsize
         if key not in self.schedules:
+            from convkit._core.first import Lines
+
             taps, runs = tables(self.walks, merge=True)
-            self.schedules[key] = thin.Lines(
+            self.schedules[key] = Lines(
                 taps, runs, again(taps, runs, int(self.source_step[1])), self.source_step, self.target_step,
                 self.conv.batch, self.depth, self.cols, len(self.order), itemsize,
             )  # fmt: skip

@@ -3,8 +3,6 @@
 Errors about arguments name the op; those about shapes do not know it, and `ops/check.py` puts it in front.
 """
 
-from __future__ import annotations
-
 import operator
 from math import prod
 from typing import NamedTuple

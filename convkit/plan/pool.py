@@ -46,6 +46,14 @@ class Pool:
         return all(a.stride >= a.kernel or a.out == 1 for a in self.windows)
 
     @cached_property
+    def tiles(self) -> bool:
+        """Whether each element lies in exactly one window, of so few that their lines stay in the first cache together."""
+        few = prod(a.kernel for a in self.windows) <= 16
+        return few and all(
+            a.kernel * a.out == a.size and a.lo == 0 and (a.stride == a.kernel or a.out == 1) for a in self.windows
+        )
+
+    @cached_property
     def reads(self) -> int:
         """Elements read, at most: the taps of all windows, as far as they can lie inside the input."""
         return self.batch * self.channels * prod(a.out * min(a.kernel, a.size) for a in self.windows)

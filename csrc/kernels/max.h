@@ -129,6 +129,57 @@ static void E_NAME(max_of)(int flipped, ptrdiff_t pixels, ptrdiff_t channels, co
         E_NAME(max_line)(0, pixels, channels, taps, top, x, x_step, y, NULL, y_step);
 }
 
+#if E_FLOAT
+/* `vecs` vectors of one window that shares no element with another: dx is dy where the maximum is, and zero elsewhere. */
+CK_INLINE void E_NAME(spread_pixel)(const int vecs, const int stream, const ptrdiff_t n, const ck_taps *taps, const E *x,
+                                    const E *dy, E *dx)
+{
+    E_NAME(vector) best[4], part[4];
+    E_NAME(lanes) label[4];
+#pragma GCC unroll 4
+    for (int v = 0; v < vecs; v++) {
+        best[v] = (E_NAME(vector)){ 0 } + E_LOWEST;
+        label[v] = (E_NAME(lanes)){ 0 };
+        part[v] = E_NAME(load)(dy + v * VL, n);
+    }
+    for (ptrdiff_t t = 0; t < taps->count; t++) {
+        const E_NAME(lanes) tap = (E_NAME(lanes)){ 0 } + (E_LANE)t;
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++) {
+            const E_NAME(vector) a = E_NAME(load)(x + taps->offset[t] + v * VL, n);
+            const E_NAME(lanes) larger = E_NAME(larger)(a, best[v]);
+            best[v] = (E_NAME(vector))(((E_NAME(lanes))a & larger) | ((E_NAME(lanes))best[v] & ~larger));
+            label[v] = (tap & larger) | (label[v] & ~larger);
+        }
+    }
+    for (ptrdiff_t t = 0; t < taps->count; t++) {
+        const E_NAME(lanes) tap = (E_NAME(lanes)){ 0 } + (E_LANE)t;
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++) {
+            const vf a = (vf)((E_NAME(lanes))part[v] & (label[v] == tap));
+            if (stream)
+                v_stream(dx + taps->offset[t] + v * VL, a);
+            else
+                E_NAME(store)(dx + taps->offset[t] + v * VL, (E_NAME(vector))a, n);
+        }
+    }
+}
+
+CK_INLINE void E_NAME(spread_line)(const int stream, ptrdiff_t pixels, ptrdiff_t channels, const ck_taps *taps, const E *x,
+                                   ptrdiff_t x_step, const E *dy, ptrdiff_t dy_step, E *dx)
+{
+    for (ptrdiff_t p = 0; p < pixels; p++, x += x_step, dx += x_step, dy += dy_step) {
+        ptrdiff_t c = 0;
+        for (; c + 4 * VL <= channels; c += 4 * VL)
+            E_NAME(spread_pixel)(4, stream, VL, taps, x + c, dy + c, dx + c);
+        for (; c + VL <= channels; c += VL)
+            E_NAME(spread_pixel)(1, stream, VL, taps, x + c, dy + c, dx + c);
+        if (c < channels)
+            E_NAME(spread_pixel)(1, 0, channels - c, taps, x + c, dy + c, dx + c);
+    }
+}
+#endif
+
 #undef E
 #undef E_FLOAT
 #undef E_LANE

@@ -3,6 +3,7 @@
  *     max_taps   y[p][c] = max over t < taps of x[p*x_step + offset[t]][c]
  *     sum_taps   y[p*phases + q][c] = ( sum over t < taps[q] of x[p*x_step + offset[q][t]][c] ) / count,   q < phases
  *                with `index`, only the terms for which index[p*x_step + offset[q][t]][c] == label[q][t] are added
+ *     max_spread   dx[p*x_step + offset[t]][c] = dy[p*y_step][c] for the first t < taps that holds max_taps of x, 0 for the others
  *
  * x        first source pixel; the pixels of the run lie x_step apart, the channels of a pixel next to each other
  * y        first target pixel; pixels y_step apart. index lies like y in max_taps, like x in sum_taps
@@ -77,6 +78,20 @@ static void max_taps(ck_element element, int flipped, ptrdiff_t pixels, ptrdiff_
     case CK_INT8:
         max_of_int8(flipped, pixels, channels, taps, x, x_step, y, index, y_step);
         break;
+    }
+}
+
+static void max_spread(ptrdiff_t pixels, ptrdiff_t channels, const ck_taps *taps, const void *x, ptrdiff_t x_step,
+                       const void *dy, ptrdiff_t y_step, void *dx)
+{
+    ptrdiff_t steps = x_step;
+    for (ptrdiff_t t = 0; t < taps->count; t++)
+        steps |= taps->offset[t];
+    if (taps->stream && steps % VL == 0 && channels % VL == 0 && (uintptr_t)dx % sizeof(vf) == 0) {
+        spread_line_real(1, pixels, channels, taps, x, x_step, dy, y_step, dx);
+        v_fence();
+    } else {
+        spread_line_real(0, pixels, channels, taps, x, x_step, dy, y_step, dx);
     }
 }
 

@@ -196,6 +196,7 @@ CK_INLINE vf output_word(const ptrdiff_t form_h, const ptrdiff_t form_w, const p
                          real *y, ptrdiff_t width)
 {
     const ptrdiff_t row = fold->row, col = fold->col;          /* read once: stores might change them */
+    const ptrdiff_t adds = fold->adds, residual = fold->residual;
     const vf least = v_set1(fold->relu ? 0 : -INFINITY);
     vf lines[6][5], d[5], v[6], odd = v_zero();
 #pragma GCC unroll 6
@@ -216,9 +217,11 @@ CK_INLINE vf output_word(const ptrdiff_t form_h, const ptrdiff_t form_w, const p
         outputs_of_points(form_h, count_h, v, d);
 #pragma GCC unroll 5
         for (int i = 0; i < keep_h; i++) {
-            const vf sum = d[i] + bias;
+            vf sum = d[i] + bias;
             odd = v_fma(sum, v_zero(), odd);
             real *pixel = y + i * row + j * col;
+            if (adds)
+                sum += load_word((const real *)((const char *)pixel + residual), width);
             store_word(pixel, v_max(least, sum), width);
         }
     }

@@ -1,4 +1,4 @@
-/* max_taps for every element type and sum_taps, against their formulas. */
+/* max_taps for every element type, max_spread and sum_taps, against their formulas. */
 #include "check.h"
 
 typedef struct {
@@ -115,6 +115,48 @@ static void check_max_taps(void)
         for (ptrdiff_t channels = 1; channels <= 150; channels += channels < 9 ? 1 : 1 + draw() % 9)
             for (int options = 0; options < 8; options++)
                 max_taps_once(&kinds[i], ONE_OF(1, 2, 3), channels, options);
+}
+
+/* Windows of h lines by w pixels that lie side by side along a line. */
+static void max_spread_once(ptrdiff_t pixels, ptrdiff_t channels, ptrdiff_t h, ptrdiff_t w, int stream)
+{
+    const kind *e = &kinds[0];
+    const ptrdiff_t gap = ONE_OF(0, 0, 2), pixel = channels + gap, line = pixels * w * pixel, y_step = channels + ONE_OF(0, 3);
+    const ptrdiff_t inputs = h * line - gap, outputs = (pixels - 1) * y_step + channels;
+    ck_taps *taps = place(sizeof *taps);
+    taps->count = h * w;
+    taps->stream = stream;
+    for (ptrdiff_t t = 0; t < taps->count; t++)
+        taps->offset[t] = t / w * line + t % w * pixel;
+    seal();
+    const real *x = elements(e, inputs);
+    seal();
+    const real *dy = input(outputs);
+    real *dx = numbers(inputs);
+    double *before = copy_of(dx, inputs);
+    now.k->max_spread(pixels, channels, taps, x, w * pixel, dy, y_step, dx);
+    for (ptrdiff_t i = 0; i < inputs; i++) {
+        const ptrdiff_t c = i % pixel, p = i % line / pixel / w, t = i / line * w + i % line / pixel % w;
+        if (c >= channels) {
+            if ((double)dx[i] != before[i])
+                fail("channel %ld of %ld was written", (long)c, (long)channels);
+            continue;
+        }
+        ptrdiff_t chosen = 0;
+        for (ptrdiff_t u = 1; u < taps->count; u++)
+            if (value(e, x, p * w * pixel + taps->offset[u] + c) > value(e, x, p * w * pixel + taps->offset[chosen] + c))
+                chosen = u;
+        expect("dx", i, dx[i], t == chosen ? (double)dy[p * y_step + c] : 0, 0, 0);
+    }
+    free(before);
+    release();
+}
+
+static void check_max_spread(void)
+{
+    for (ptrdiff_t channels = 1; channels <= 10 * now.k->vector; channels += channels < 9 ? 1 : 1 + draw() % 5)
+        for (int stream = 0; stream < 2; stream++)
+            max_spread_once(ONE_OF(1, 2, 3), channels, ONE_OF(1, 2, 3), ONE_OF(1, 2, 4), stream);
 }
 
 static void sum_taps_once(ptrdiff_t pixels, ptrdiff_t phases, ptrdiff_t channels, double count, int options)

@@ -15,7 +15,7 @@ static const struct {
 } checks[] = {
     { "tile_rows", check_tile_rows },   { "tile_lines", check_tile_lines }, { "pack_panel", check_pack_panel },
     { "transpose", check_transpose },   { "sum_rows", check_sum_rows },     { "max_taps", check_max_taps },
-    { "sum_taps", check_sum_taps },     { "multiply_add", check_multiply_add },
+    { "sum_taps", check_sum_taps },     { "max_spread", check_max_spread }, { "multiply_add", check_multiply_add },
     { "line_tiles", check_line_tiles }, { "line_sums", check_line_sums },
     { "sum_windows", check_sum_windows }, { "sum_lines", check_sum_lines },
     { "wino_input", check_wino_input }, { "wino_taps", check_wino_taps },

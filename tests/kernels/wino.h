@@ -174,6 +174,9 @@ static void wino_output_once(int form_h, int form_w, ptrdiff_t channels)
     real *y = numbers(count);
     double *before = copy_of(y, count);
     int odd = 0;
+    const real *added = draw() % 2 ? input(count) : NULL;
+    fold.adds = added != NULL;
+    fold.residual = (ptrdiff_t)((uintptr_t)added - (uintptr_t)y);
     now.k->wino_output(&fold, (const void *const *)points, step, channels, y, &odd);
     if (odd != spoilt)
         fail("odd is %d", odd);
@@ -182,6 +185,11 @@ static void wino_output_once(int form_h, int form_w, ptrdiff_t channels)
         for (int j = 0; j < fold.keep[1]; j++)
             for (ptrdiff_t c = 0; c < channels; c++) {
                 double sum = bias ? (double)bias[c] : 0, size = fabs(sum);
+                if (added) {
+                    const double more = (double)added[i * fold.row + j * fold.col + c];
+                    sum += more;
+                    size += fabs(more);
+                }
                 for (int p = 0; p < h.pixels; p++)
                     for (int q = 0; q < w.pixels; q++) {
                         const real *from = points[kind_of(h.place[p], w.place[q])];
