@@ -61,9 +61,8 @@ class Jax(ForwardOnly):
     install = "pip install jax"
 
     def __init__(self, threads: int) -> None:
-        os.environ |= {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "1"}
-        if threads == 1:
-            os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+        flags = os.environ.get("XLA_FLAGS", "") + (" --xla_cpu_multi_thread_eigen=false" if threads == 1 else "")
+        os.environ |= {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "1", "XLA_FLAGS": flags}
         import jax
 
         self.jax, self.versions = jax, {"jax": jax.__version__}

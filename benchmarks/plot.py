@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .report import convkit_rows, ratio
+from .ratios import convkit_rows, ratio
 
 # Blue, orange, green: told apart by the colour-blind too; lighter for further settings of the same pass.
 COLOURS = {"fwd": "#0072b2", "dx": "#e69f00", "dw": "#009e73"}
