@@ -8,6 +8,8 @@ from __future__ import annotations
 
 TAPS = 64                                               # lines that a target line reads, as in both .pyx files
 SCRATCH = 1 << 21                                       # most elements of scratch a thread
+# Rows to try these on: `python -m benchmarks run --suite algorithms --only first,conv1d,3x3_thin,5x5 --what fwd,dx,dw`, such
+# as `7x7 s2 3->64 @224 b1`, `3x3 1->32 @28 b64`, `5x5 6->16 @14 b64`.
 CHANNELS = 8                                            # most for which either pays
 ROW = 64                                                # longest row of a filter with more than 4 channels that pays,
 LEAST = 1 << 18                                         # and least flop of an image: under it the call costs most
