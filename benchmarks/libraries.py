@@ -19,10 +19,10 @@ LIBRARIES = {
 }
 INSTALL = {name: getattr(library, "func", library).install for name, library in LIBRARIES.items()}
 
-# What keeps a library to an instruction set; ONNX Runtime and ncnn have no such setting.
+# What keeps a library to an instruction set; the others have no setting that does (JAX has one, its convolutions ignore it).
 ONEDNN = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
 TORCH = ONEDNN | {"ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
-LIMITS = {"avx2": {"torch": TORCH, "torch_cl": TORCH, "openvino": ONEDNN, "jax": {"XLA_FLAGS": "--xla_cpu_max_isa=AVX2"}}}
+LIMITS = {"avx2": {"torch": TORCH, "torch_cl": TORCH, "openvino": ONEDNN}}
 
 
 class Algorithm(Convkit):
