@@ -36,6 +36,10 @@ class Pass(NamedTuple):
         return self.row["family"]
 
     @property
+    def setting(self) -> str:
+        return setting(self.row)
+
+    @property
     def group(self) -> tuple:
         return group(self.row)
 
@@ -67,11 +71,11 @@ def pathological(passes: list[Pass]) -> list[Pass]:
 
 def shapes_table(passes: list[Pass]) -> Table:
     """One line for each shape, with the ratio and the share of the peak in each of its passes."""
-    kinds = list(dict.fromkeys(setting(each) for each in passes))
+    kinds = list(dict.fromkeys(each.setting for each in passes))
     head = ["shape", "class", *(f"{kind} {figure}" for kind in kinds for figure in ("ratio", "of peak", "best peer"))]
     lines: dict[str, dict[str, Pass]] = {}
     for each in passes:
-        lines.setdefault(each.row["layer"], {})[setting(each)] = each
+        lines.setdefault(each.row["layer"], {})[each.setting] = each
     blank = ["", "", ""]
     table = []
     for layer, mine in lines.items():
@@ -80,8 +84,8 @@ def shapes_table(passes: list[Pass]) -> Table:
     return head, table
 
 
-def setting(each: Pass) -> str:
-    row = each.row
+def setting(row: dict) -> str:
+    """Such as `fwd 1T avx512`."""
     return f"{row['what']} {row['threads']}T {row['isa']}" + (" f64" if row["dtype"] == "float64" else "")
 
 
@@ -99,7 +103,7 @@ def classes_table(passes: list[Pass]) -> Table:
         ratios, shares = sorted(each.ratio for each in mine if each.ratios), sorted(each.share for each in mine)
         faster = [f"{statistics.median(ratios):.2f}", f"{ratios[0]:.2f}"] if ratios else ["", ""]
         used, bad = [percent(statistics.median(shares)), percent(shares[0])], [len(slow(mine)), len(pathological(mine))]
-        lines.append([mine[0].family, setting(mine[0]), str(len(mine)), *faster, *used, *map(str, bad)])
+        lines.append([mine[0].family, mine[0].setting, str(len(mine)), *faster, *used, *map(str, bad)])
     return ["class", "pass", "shapes", "ratio", "least", "of peak", "least", "slow", "pathological"], lines
 
 
@@ -108,7 +112,7 @@ def offenders_table(passes: list[Pass]) -> Table:
     lines = []
     for each in passes:
         low, high = interval(each.ratios) if each.ratios else (float("nan"),) * 2
-        lines.append([each.row["layer"], each.family, setting(each), f"{each.ratio:.2f}", f"{low:.2f}-{high:.2f}", each.peer,
+        lines.append([each.row["layer"], each.family, each.setting, f"{each.ratio:.2f}", f"{low:.2f}-{high:.2f}", each.peer,
                       percent(each.share), percent(each.typical), f"{each.row['median'] * 1e3:.4g}",
                       each.row.get("algorithm", "")])  # fmt: skip
     return head, lines
@@ -138,8 +142,8 @@ def show(result: dict, markdown: bool = False) -> None:
 def misses(result: dict) -> list[str]:
     """A sentence for each pass that is slow or pathological."""
     passes = measured(result)
-    texts = [f"{each.row['layer']} {setting(each)}: ratio {each.ratio:.2f}" for each in slow(passes)]
+    texts = [f"{each.row['layer']} {each.setting}: ratio {each.ratio:.2f}" for each in slow(passes)]
     for each in pathological(passes):
         shares = f"{percent(each.share)} of the peak, {percent(each.typical)} in its class"
-        texts.append(f"{each.row['layer']} {setting(each)}: {shares}")
+        texts.append(f"{each.row['layer']} {each.setting}: {shares}")
     return texts

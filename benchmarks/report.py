@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("newer", nargs="?", help="a second file: compare it with the first")
     parser.add_argument("--markdown", action="store_true", help="tables in Markdown")
     parser.add_argument("--plot", metavar="PNG", help="draw ratios and shares of the peak into this file")
+    parser.add_argument("--html", metavar="FILE", help="write pictures and tables as one page")
     add_limits(parser)
 
 
@@ -39,6 +40,10 @@ def main(args: argparse.Namespace) -> int:
         from .plot import plot
 
         plot(results[-1], args.plot)
+    if args.html:
+        from .page import page
+
+        Path(args.html).write_text(page(results[-1]))
     return judge(results[-1], args)
 
 

@@ -69,6 +69,9 @@ def main(args: argparse.Namespace) -> int:
     finally:
         clock.save()
     report.show(result)
+    if passes:
+        print(f"measured {len(threads) * len(passes) - sum(len(missing(result, passes, n)) for n in threads)} "
+              f"of {len(threads) * len(passes)} passes")  # fmt: skip
     return report.judge(result, args)
 
 

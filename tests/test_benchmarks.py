@@ -256,3 +256,19 @@ def test_algorithms_are_measured_against_each_other_and_those_that_cannot_run_ar
     assert "winograd ms" in head
     assert "im2col ms" in head
     assert " - " in line                                # depthwise
+
+
+def test_the_page_holds_pictures_and_tables_and_fetches_nothing():
+    pytest.importorskip("matplotlib")
+    from benchmarks.page import page
+
+    head = {"cpu": "a <cpu>", "commit": "none", "date": "2026-11-22", "versions": {"numpy": "2"}}
+    slow, layer = [row(layer="h", share=0.6), row("torch", (0.5,), layer="h")], [row(suite="conv", layer="3x3 a", share=0.5)]
+    text = page(result(*CLASS, *PEER[:4], *slow, *layer) | {"head": head})
+    assert text.count("<svg") == text.count("</svg>") == 2
+    assert "a &lt;cpu&gt;" in text
+    assert "<a <cpu>" not in text
+    for title in ("Layer by layer", "Random shapes", "Slow random shapes", "Classes of random shapes", "Layers"):
+        assert f"<h2>{title}</h2>" in text
+    assert "<h2>Pathological random shapes</h2>" not in text
+    assert not re.search(r"(src|href)=\"http|@import|<script|<link", text)
