@@ -59,8 +59,9 @@ def main(args: argparse.Namespace) -> int:
     result = begun(args)
     clock = Clock(args, result)
     try:
-        for n in threads if passes else []:
-            measure_all(result, args, threads, n, missing(result, passes, n), clock)
+        for n in threads:
+            if todo := missing(result, passes, n):
+                measure_all(result, args, threads, n, todo, clock)
         if "startup" in suites:
             result["head"] = result["head"] or machine.head(threads, [])
             result["startup"] = startup.measure(args.rounds)
@@ -69,9 +70,8 @@ def main(args: argparse.Namespace) -> int:
     finally:
         clock.save()
     report.show(result)
-    if passes:
-        print(f"measured {len(threads) * len(passes) - sum(len(missing(result, passes, n)) for n in threads)} "
-              f"of {len(threads) * len(passes)} passes")  # fmt: skip
+    all_of_them = len(threads) * len(passes)
+    print(f"measured {all_of_them - sum(len(missing(result, passes, n)) for n in threads)} of {all_of_them} passes")
     return report.judge(result, args)
 
 

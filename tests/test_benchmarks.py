@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import subprocess
 import sys
-from argparse import Namespace
 from dataclasses import replace
 from math import comb, prod
 from pathlib import Path
@@ -138,7 +138,7 @@ def test_slow_and_pathological_passes_are_listed_worst_first(capsys):
     printed = capsys.readouterr().out
     assert "2 of 7 passes are slower than 0.9 of the best peer" in printed
     assert "2 of 8 passes are below a third" in printed
-    limits = Namespace(need_peak=None, need_ratio=None, need_ordinary=True)
+    limits = argparse.Namespace(need_peak=None, need_ratio=None, need_ordinary=True)
     assert report.judge(found, limits) == 1
     assert report.judge(result(*CLASS, *PEER[:4]), limits) == 0
 
@@ -187,7 +187,7 @@ CASE = shapes.Conv("3x3", 1, (6, 6), 2, 3, (3, 3), padding=1, suite="random")
 
 
 def measured(*peers: Peer, rounds=4, doubt=None) -> dict[str, dict]:
-    how = Namespace(rounds=rounds, seconds=0.0, doubt=doubt)
+    how = argparse.Namespace(rounds=rounds, seconds=0.0, doubt=doubt)
     rows = measure.measure([Peer("convkit"), *peers], Peer("definition"), CASE, "dx", "float32", how)
     return {entry["library"]: entry for entry in rows}
 
@@ -218,7 +218,7 @@ def test_rounds_are_added_where_the_ratio_is_in_doubt():
 def test_a_run_is_kept_and_continued_only_by_the_same_commit(tmp_path, monkeypatch):
     file, found = tmp_path / "run.json", result(row(layer=CASE.name, what="dx"))
     monkeypatch.setattr(run.machine, "commit", lambda: "none")
-    args = Namespace(json=str(file), resume=True, budget=None)
+    args = argparse.Namespace(json=str(file), resume=True, budget=None)
     assert run.begun(args)["results"] == []
     run.Clock(args, found).save()
     assert run.begun(args) == found
@@ -228,6 +228,23 @@ def test_a_run_is_kept_and_continued_only_by_the_same_commit(tmp_path, monkeypat
     monkeypatch.setattr(run.machine, "commit", lambda: "another")
     with pytest.raises(SystemExit, match="commit none"):
         run.begun(args)
+
+
+def test_what_was_measured_survives_an_interruption(tmp_path, monkeypatch, capsys):
+    def interrupted(found, *_):
+        found["head"] = {"commit": "none"}
+        found["results"].append(row(share=0.5))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "measure_all", interrupted)
+    file, parser = tmp_path / "run.json", argparse.ArgumentParser()
+    run.add_arguments(parser)
+    assert run.main(parser.parse_args(["--suite", "random", "--count", "3", "--json", str(file)])) == 0
+    assert len(json.loads(file.read_text())["results"]) == 1
+    printed = capsys.readouterr()
+    assert "interrupted" in printed.err
+    assert "measured 0 of 3 passes" in printed.out
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess:
