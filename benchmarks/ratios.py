@@ -35,11 +35,11 @@ def time(row: dict) -> float:
 
 
 def rounds(ours: dict, peers: dict[str, dict]) -> list[float]:
-    """Time of the best peer over ours, round by round."""
+    """Time of the best peer over ours, round by round; where all peers were given up, of the first round."""
     best = best_peer(peers)
     if best is None or ours.get("status") != "ok":
         return []
-    return [theirs["median"] / mine["median"] for theirs, mine in zip(best["samples"], ours["samples"], strict=True)]
+    return [theirs["median"] / mine["median"] for theirs, mine in zip(best["samples"], ours["samples"], strict=False)]
 
 
 def ratio(ours: dict, peers: dict[str, dict]) -> float | None:
