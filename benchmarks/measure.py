@@ -75,8 +75,8 @@ def prepare(workers: list[Worker], rows: dict, reference: Worker, case: shapes.C
 def hopeless(rows: dict[str, dict], worker: Worker) -> bool:
     """Whether a peer's first sample has shown that it is not the best one; convkit is always measured."""
     mine = rows[worker.label]["samples"]
-    others = [entry["samples"][0]["median"] for entry in rows.values() if entry["library"] != "convkit" and entry["samples"]]
-    return bool(worker.library != "convkit" and mine) and mine[0]["median"] > FAR * min(others)
+    others = [entry["samples"][0]["best"] for entry in rows.values() if entry["library"] != "convkit" and entry["samples"]]
+    return bool(worker.library != "convkit" and mine) and mine[0]["best"] > FAR * min(others)
 
 
 def sample(entry: dict, worker: Worker, meter: Worker | None, seconds: float) -> None:

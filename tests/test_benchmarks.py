@@ -134,6 +134,7 @@ def test_slow_and_pathological_passes_are_listed_worst_first(capsys):
     passes = random_report.measured(found)
     assert [each.row["layer"] for each in random_report.slow(passes)] == ["h", "g"]
     assert [each.row["layer"] for each in random_report.pathological(passes)] == ["f", "e"]
+    assert [each.fastest for each in random_report.slow(passes)] == [0.5, 0.8]
     random_report.show(found)
     printed = capsys.readouterr().out
     assert "2 of 7 passes are slower than 0.9 of the best peer" in printed
