@@ -17,7 +17,8 @@ import statistics
 import sys
 import time
 
-LOOK = 0.001  # seconds of one look at the peak, and of a burst of runs
+LOOK = 0.001  # seconds of one look at the peak
+BURST = 0.008  # seconds of runs between two looks: the first run after a look is slower, and peers have none
 
 
 def pin(threads: int) -> None:
@@ -60,7 +61,7 @@ class Session:
     def time(self, seconds: float, dtype: str | None = None) -> dict:
         """At least 3 runs (fewer where they take much longer) and `seconds` of them, after a tenth of that to warm up.
 
-        With a dtype, the machine's peak is looked at before and after every burst of about a millisecond of runs; "cost" is
+        With a dtype, the machine's peak is looked at before and after every burst of a few milliseconds of runs; "cost" is
         then the FLOP that the machine could have done in the time of one run.
         """
         from .peak import multiply_add_peak
@@ -74,7 +75,7 @@ class Session:
         if dtype:
             peaks.append(multiply_add_peak(self.threads, dtype, LOOK))
         while not times or clock() < (end if len(times) >= 3 else enough):
-            burst, burst_end = [], clock() + LOOK
+            burst, burst_end = [], clock() + BURST
             while not burst or clock() < burst_end:
                 start = clock()
                 run()
