@@ -1,4 +1,4 @@
-"""Peers that run the forward pass of a convolution alone: OpenVINO, JAX and ncnn; see peers.py for what a library is."""
+"""Peers that are measured for convolutions alone: JAX, and forward OpenVINO and ncnn; see peers.py for what a library is."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class OpenVino(ForwardOnly):
         return lambda: request.infer([x], share_inputs=True, share_outputs=True)[0], np.array
 
 
-class Jax(ForwardOnly):
+class Jax:
     """JAX: compiled for the shape, channels last, constant filters."""
 
     install = "pip install jax"
@@ -68,15 +68,32 @@ class Jax(ForwardOnly):
 
         self.jax, self.versions = jax, {"jax": jax.__version__}
 
-    def forward(self, case: Conv, data: dict[str, np.ndarray]) -> Prepared:
-        rank, numbers = len(case.spatial), self.jax.numpy.asarray
-        x, b, w = (numbers(a) for a in (channels_last(data["x"]), data["b"], np.moveaxis(data["w"], (0, 1), (-1, -2))))
+    def conv(self, case: Conv, what: str, dtype: str) -> Prepared:
+        data, rank, numbers = arrays(case, dtype), len(case.spatial), self.jax.numpy.asarray
+        x, dy, b = (numbers(channels_last(data[name])) for name in ("x", "dy", "b"))
+        w = numbers(np.moveaxis(data["w"], (0, 1), (-1, -2)))
         image, pads = {1: "NWC", 2: "NHWC", 3: "NDHWC"}[rank], [(case.padding, case.padding)] * rank
         how = {"rhs_dilation": [case.dilation] * rank, "feature_group_count": case.groups,
                "dimension_numbers": (image, image[1:-1] + "IO", image)}  # fmt: skip
-        conv = self.jax.lax.conv_general_dilated
-        compiled = self.jax.jit(lambda x: conv(x, w, [case.stride] * rank, pads, **how) + b)
-        return lambda: compiled(x).block_until_ready(), lambda y: channels_first(np.asarray(y))
+
+        def conv(x, w):
+            return self.jax.lax.conv_general_dilated(x, w, [case.stride] * rank, pads, **how)
+
+        transpose = self.jax.linear_transpose               # a convolution is linear in x and in w: its gradients
+        passes = {
+            "fwd": (lambda x: conv(x, w) + b, (x,)),
+            "dx": (lambda dy: transpose(lambda x: conv(x, w), x)(dy)[0], (dy,)),
+            "dw": (lambda x, dy: transpose(lambda w: conv(x, w), w)(dy)[0], (x, dy)),
+        }
+        compiled, given = self.jax.jit(passes[what][0]), passes[what][1]
+
+        def to_numpy(y) -> np.ndarray:
+            return np.moveaxis(np.asarray(y), (-1, -2), (0, 1)) if what == "dw" else channels_first(np.asarray(y))
+
+        return lambda: compiled(*given).block_until_ready(), to_numpy
+
+    def pool(self, case: Case, what: str, dtype: str) -> Prepared:
+        raise NotImplementedError("measured for convolutions alone")
 
 
 class Ncnn(ForwardOnly):

@@ -8,6 +8,7 @@ and is what gets timed, and `to_numpy`, which brings its result into channels-fi
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from math import prod, sqrt
 
 import numpy as np
@@ -17,8 +18,9 @@ from .shapes import Case, Conv, Pool
 Prepared = tuple[Callable[[], object], Callable[[object], np.ndarray]]
 
 
+@lru_cache(maxsize=1)
 def arrays(case: Case, dtype: str) -> dict[str, np.ndarray]:
-    """The same data in every process, channels first: x, dy and, for a convolution, w and b."""
+    """The same data in every process, channels first: x, dy and, for a convolution, w and b. Nobody writes into them."""
     rng = np.random.default_rng(7)
 
     def normal(*shape: int) -> np.ndarray:
@@ -54,6 +56,19 @@ class Convkit:
             return lambda: conv(x, packed, b, **how), channels_first
         grad, needs = getattr(self.ck, op + "_grad"), what[1]
         return lambda: grad(dy, x, w, needs=(needs,), **how)["xw".index(needs)], channels_first
+
+    def chosen(self, case: Conv, what: str, dtype: str) -> str:
+        """The algorithm of a pass."""
+        from convkit._core import cpu
+        from convkit.ops import conv
+        from convkit.plan import choose
+
+        x_shape = case.batch, *case.spatial, case.channels
+        w_shape = case.filters, *case.kernel, case.channels // case.groups
+        how = {"stride": case.stride, "padding": case.padding, "dilation": case.dilation, "groups": case.groups}
+        plan = conv.planned(f"conv{len(case.spatial)}d", x_shape, w_shape, **how)
+        which = {"fwd": "forward", "dx": "input", "dw": "filters"}[what]
+        return choose.algorithm(plan, which, self.algorithm, np.dtype(dtype).itemsize, cpu.strict())
 
     def pool(self, case: Pool, what: str, dtype: str) -> Prepared:
         x, dy = (channels_last(a) for a in arrays(case, dtype).values())

@@ -26,6 +26,7 @@ class Worker:
     python: str
     isa: str | None = None
     algorithm: str = "auto"
+    limits: dict[str, str] = field(default_factory=dict)    # of the environment: what keeps a peer to an instruction set
     facts: dict = field(default_factory=dict)
     process: subprocess.Popen | None = None
     log: object = None
@@ -70,7 +71,7 @@ class Worker:
         environment = os.environ | {f"{pool}_NUM_THREADS": str(self.threads) for pool in pools}
         # Freed memory stays with the process: fresh pages cost up to 1 us each, and not every library reuses its outputs.
         environment |= {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
-        return environment | ({"CONVKIT_ISA": self.isa} if self.isa else {})
+        return environment | self.limits | ({"CONVKIT_ISA": self.isa} if self.isa else {})
 
     def _last_words(self) -> str:
         self.process.wait()

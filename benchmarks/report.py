@@ -12,21 +12,25 @@ import statistics
 import sys
 from pathlib import Path
 
-Table = tuple[list[str], list[list[str]]]
-KEY = ("layer", "what", "dtype", "threads")
+from . import random_report
+from .ratios import KEY, convkit_rows, interval, ratio, rounds
+from .tables import Table, milliseconds, percent, print_table
 
+SLOW = random_report.SLOW
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", help="what `python -m benchmarks run --json FILE` wrote")
     parser.add_argument("newer", nargs="?", help="a second file: compare it with the first")
     parser.add_argument("--markdown", action="store_true", help="tables in Markdown")
     parser.add_argument("--plot", metavar="PNG", help="draw ratios and shares of the peak into this file")
+    parser.add_argument("--html", metavar="FILE", help="write pictures and tables as one page")
     add_limits(parser)
 
 
 def add_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--need-peak", type=float, metavar="SHARE", help="exit 1 if a pass is under this share of the peak")
     parser.add_argument("--need-ratio", type=float, metavar="RATIO", help="exit 1 if a pass is under this ratio")
+    parser.add_argument("--need-ordinary", action="store_true", help="exit 1 if a random shape is slow or pathological")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -36,46 +40,29 @@ def main(args: argparse.Namespace) -> int:
         from .plot import plot
 
         plot(results[-1], args.plot)
+    if args.html:
+        from .page import page
+
+        Path(args.html).write_text(page(results[-1]))
     return judge(results[-1], args)
-
-
-def convkit_rows(result: dict) -> list[tuple[dict, dict[str, dict]]]:
-    """Each row of convkit with the rows of its peers by name; rows of peers alone where convkit was not measured."""
-    passes: dict[tuple, list[dict]] = {}
-    for row in result["results"]:
-        passes.setdefault(tuple(row[name] for name in KEY), []).append(row)
-    pairs = []
-    for rows in passes.values():
-        peers = {row["library"]: row for row in rows if row["library"] != "convkit"}
-        ours = [row for row in rows if row["library"] == "convkit"]
-        pairs += [(row, peers) for row in ours or [dict.fromkeys(rows[0], None) | {name: rows[0][name] for name in KEY}]]
-    return pairs
-
-
-def ratio(ours: dict, peers: dict[str, dict]) -> float | None:
-    """Time of the best peer over ours, the median over rounds."""
-    timed = [row for row in peers.values() if "median" in row]
-    if "median" not in ours or ours["median"] is None or not timed:
-        return None
-    best = min(timed, key=lambda row: row["median"])
-    rounds = zip(best["samples"], ours["samples"], strict=True)
-    return statistics.median(theirs["median"] / mine["median"] for theirs, mine in rounds)
 
 
 def times_table(result: dict) -> Table:
     """One line for each pass of convkit: median time, spread, share of the peak, the peers, the ratio."""
-    pairs = convkit_rows(result)
+    pairs = [(ours, peers) for ours, peers in convkit_rows(result) if ours["suite"] != "random"]
     names = list(dict.fromkeys(name for _, peers in pairs for name in peers))
-    head = ["layer", "pass", "threads", "isa", "convkit ms", "best", "spread", "of peak", "best"]
-    head += [*(f"{name} ms" for name in names), "ratio"]
+    head = ["layer", "pass", "threads", "isa", "algorithm", "convkit ms", "best", "spread", "of peak", "best"]
+    head += [*(f"{name} ms" for name in names), "ratio", "90 % sure"]
     lines = []
     for ours, peers in pairs:
         shares = [percent(ours.get(name)) for name in ("fraction_median", "fraction_best")]
         own = [milliseconds(ours), milliseconds(ours, "best"), percent(ours.get("spread")), *shares]
         what = ours["what"] + (" f64" if ours["dtype"] == "float64" else "")
         theirs = [milliseconds(peers[name]) if name in peers else "" for name in names]
-        where, faster = [ours["layer"], what, str(ours["threads"]), ours.get("isa") or ""], ratio(ours, peers)
-        lines.append([*where, *own, *theirs, f"{faster:.2f}" if faster else ""])
+        where = [ours["layer"], what, str(ours["threads"]), ours.get("isa") or "", ours.get("algorithm") or ""]
+        ratios = rounds(ours, peers)
+        faster = [f"{statistics.median(ratios):.2f}", "{:.2f}-{:.2f}".format(*interval(ratios))] if ratios else ["", ""]
+        lines.append([*where, *own, *theirs, *faster])
     return head, lines
 
 
@@ -115,7 +102,7 @@ def summary(result: dict) -> list[str]:
         shares = [(row["fraction_median"], row["layer"]) for row, _ in rows if "fraction_median" in row]
         ratios = [(faster, row["layer"]) for row, faster in rows if faster]
         if shares:
-            unit = "of the peak" if suite == "conv" else "of a copy"
+            unit = "of a copy" if suite == "pool" else "of the peak"
             text += f"; {unit}: median {percent(median(shares))}, least {percent(min(shares)[0])} ({min(shares)[1]})"
         if ratios:
             text += f"; best peer's time over ours: median {median(ratios):.2f}, least {min(ratios)[0]:.2f} ({min(ratios)[1]})"
@@ -134,6 +121,7 @@ def judge(result: dict, args: argparse.Namespace) -> int:
             misses.append(f"{where}: {percent(share) or 'nothing'} of the peak, {percent(args.need_peak)} wanted")
         if args.need_ratio and not (faster and faster >= args.need_ratio):
             misses.append(f"{where}: ratio {faster or float('nan'):.2f}, {args.need_ratio:.2f} wanted")
+    misses += random_report.misses(result) if args.need_ordinary else []
     for miss in misses:
         print("MISSED", miss, file=sys.stderr)
     return 1 if misses else 0
@@ -147,6 +135,8 @@ def show(result: dict, markdown: bool = False, table: Table | None = None) -> No
     if result["results"]:
         print()
         print_table(*(table or times_table(result)), markdown)
+        if table is None:
+            random_report.show(result, markdown)
     for row in result["results"]:
         if row["status"] in ("failed", "differs"):
             print(f"{row['library']}: {row['layer']} {row['what']} {row['status']}: {row['note']}")
@@ -156,29 +146,6 @@ def show(result: dict, markdown: bool = False, table: Table | None = None) -> No
     print("\n".join(summary(result)))
     for name, value in result.get("startup", {}).items():
         print(f"{name}: {value}")
-
-
-def print_table(head: list[str], lines: list[list[str]], markdown: bool) -> None:
-    filled = [i for i in range(len(head)) if any(line[i] for line in lines)]
-    head, *lines = ([line[i] for i in filled] for line in (head, *lines))
-    if markdown:
-        for line in (head, ["---"] * 2 + ["---:"] * (len(head) - 2), *lines):
-            print("| " + " | ".join(line) + " |")
-        return
-    widths = [max(len(line[i]) for line in (head, *lines)) for i in range(len(head))]
-    for line in (head, *lines):
-        cells = [line[i].ljust(width) if i < 2 else line[i].rjust(width) for i, width in enumerate(widths)]
-        print("  ".join(cells).rstrip())
-
-
-def milliseconds(row: dict, which: str = "median") -> str:
-    if row.get(which) is None:
-        return {None: "", "absent": "-"}.get(row.get("status"), row.get("status"))
-    return f"{row[which] * 1e3:.4g}"
-
-
-def percent(share: float | None) -> str:
-    return "" if share is None else f"{share:.1%}" if share < 10 else f"{share:.0f}x"
 
 
 def median(pairs: list[tuple[float, str]]) -> float:

@@ -1,199 +1,178 @@
-"""The runner: every library in a process of its own, results checked first, then timed in interleaved rounds.
-
-The clock of a machine in a cloud wanders by 15 % within milliseconds, so the share of the peak is formed on the spot: for
-convkit from looks at the peak between bursts of its runs, in its own process; for a peer from looks right before and right
-after its turn, by convkit's process (the first one, where there are several instruction sets); for pooling from copies of
-as many bytes, before and after.
-"""
+"""The runner: every library in a process of its own; which passes, how long, what is kept. measure.py measures one of them."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-import statistics
 import sys
-import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
+from . import machine, random_shapes, report, shapes, startup
+from .libraries import INSTALL, LIMITS
+from .measure import measure
+from .processes import Worker
+from .ratios import KEY
+from .suites import SUITES, cases
 
-from . import definition, machine, report, shapes, startup
-from .libraries import INSTALL
-from .processes import Worker, settle
-
-SUITES = ("conv", "pool", "startup")
-PEAK_SECONDS = 0.01
+SECONDS_TO_SAVE = 20.0
+PEERS = [name for name in INSTALL if name != "convkit"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    peers = [name for name in INSTALL if name != "convkit"]
     parser.add_argument("--suite", default="conv,pool", help=f"of {','.join(SUITES)} (default: %(default)s)")
     parser.add_argument("--what", default="fwd", help="passes: fwd, dx, dw (default: %(default)s)")
     parser.add_argument("--threads", default="1", help="numbers of threads (default: %(default)s)")
-    parser.add_argument("--peers", default=",".join(peers), help="libraries to compare with, or none (default: %(default)s)")
+    parser.add_argument("--peers", default=",".join(PEERS), help="libraries to compare with, or none (default: %(default)s)")
     parser.add_argument("--peer-python", default=sys.executable, help="interpreter of the peers (default: this one)")
     parser.add_argument("--isa", default="", help="instruction sets of convkit (default: the best)")
+    parser.add_argument("--peer-isa", choices=LIMITS, help="keep the peers to it, too; those that cannot are left out")
     parser.add_argument("--dtype", default="float32", help="float32, float64 (default: %(default)s)")
     parser.add_argument("--algorithm", default="auto", help="convkit's algorithm for convolutions (default: %(default)s)")
     parser.add_argument("--only", default="", metavar="PATTERN", help="families, tags, names: 'peak' or '1x1 *'")
+    parser.add_argument("--count", type=int, default=random_shapes.COUNT, help="random shapes (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=random_shapes.SEED, help="of the random shapes (default: %(default)s)")
     parser.add_argument("--no-convkit", action="store_true", help="measure the peers alone (no fraction of the peak)")
     parser.add_argument("--rounds", type=int, default=9, help="interleaved samples of each (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=0.05, help="of one sample (default: %(default)s)")
-    parser.add_argument("--json", metavar="FILE", help="write the results there")
+    parser.add_argument("--doubt", type=float, metavar="RATIO", help="up to 3 times the rounds for a pass whose ratio may "
+                        "lie on either side of it (default: 0.9 for random shapes)")  # fmt: skip
+    parser.add_argument("--json", metavar="FILE", help="write the results there, also when interrupted")
+    parser.add_argument("--resume", action="store_true", help="keep what is in the JSON file, measure what is missing")
+    parser.add_argument("--budget", type=float, metavar="SECONDS", help="begin no pass after so many (see --resume)")
     report.add_limits(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     suites, threads = parts(args.suite), [int(n) for n in parts(args.threads)]
-    refuse_unknown("--suite", suites, SUITES)
-    refuse_unknown("--what", parts(args.what), shapes.Conv.passes)
-    refuse_unknown("--dtype", parts(args.dtype), ("float32", "float64"))
-    refuse_unknown("--peers", parts(args.peers), [*(name for name in INSTALL if name != "convkit"), "none"])
-    cores = os.cpu_count() or 1
-    if not all(1 <= n <= cores for n in threads):
-        raise SystemExit(f"--threads: this machine has {cores} cores, got {args.threads}")
+    check(args, suites, threads)
     passes = [
         (case, what, dtype)
-        for case in shapes.select(suites, parts(args.only))
+        for case in cases(suites, parts(args.only), args.count, args.seed)
         for what in case.passes if what in parts(args.what)
         for dtype in parts(args.dtype)
     ]  # fmt: skip
     if not passes and suites != ["startup"]:
         raise SystemExit(f"--only: nothing matches {args.only!r}")
-    result = {"head": {}, "missing": {}, "results": []}
+    result = begun(args)
+    clock = Clock(args, result)
     try:
-        for n in threads if passes else []:
-            measure_all(result, args, threads, n, passes)
+        for n in threads:
+            if todo := missing(result, passes, n):
+                measure_all(result, args, threads, n, todo, clock)
         if "startup" in suites:
             result["head"] = result["head"] or machine.head(threads, [])
             result["startup"] = startup.measure(args.rounds)
+    except KeyboardInterrupt:
+        print("interrupted: this is what was measured", file=sys.stderr)
     finally:
-        if args.json and result["head"]:
-            Path(args.json).write_text(json.dumps(result, indent=1) + "\n")
+        clock.save()
     report.show(result)
+    all_of_them = len(threads) * len(passes)
+    print(f"measured {all_of_them - sum(len(missing(result, passes, n)) for n in threads)} of {all_of_them} passes")
     return report.judge(result, args)
 
 
-def measure_all(result: dict, args: argparse.Namespace, all_threads: list[int], threads: int, passes: list[tuple]) -> None:
+def check(args: argparse.Namespace, suites: list[str], threads: list[int]) -> None:
+    """Refuse what cannot be measured."""
+    refuse_unknown("--suite", suites, SUITES)
+    refuse_unknown("--what", parts(args.what), shapes.Conv.passes)
+    refuse_unknown("--dtype", parts(args.dtype), ("float32", "float64"))
+    refuse_unknown("--peers", parts(args.peers), [*PEERS, "none"])
+    cores = os.cpu_count() or 1
+    if not all(1 <= n <= cores for n in threads):
+        raise SystemExit(f"--threads: this machine has {cores} cores, got {args.threads}")
+    if "algorithms" in suites and suites != ["algorithms"]:
+        raise SystemExit("--suite: algorithms are measured against each other, without other suites")
+    if args.resume and not args.json:
+        raise SystemExit("--resume: name the file by --json")
+    if args.doubt is None and "random" in suites:
+        args.doubt = report.SLOW
+
+
+def begun(args: argparse.Namespace) -> dict:
+    """The result so far."""
+    if not (args.resume and Path(args.json).exists()):
+        return {"head": {}, "missing": {}, "results": []}
+    result, now = json.loads(Path(args.json).read_text()), machine.commit()
+    if result["head"]["commit"] != now:
+        raise SystemExit(f"--resume: {args.json} is of commit {result['head']['commit']}, this is {now}")
+    return result
+
+
+def missing(result: dict, passes: list[tuple], threads: int) -> list[tuple]:
+    """The passes that the result does not have yet."""
+    done = {tuple(row[name] for name in KEY) for row in result["results"]}
+    return [(case, what, dtype) for case, what, dtype in passes if (case.suite, case.name, what, dtype, threads) not in done]
+
+
+class Clock:
+    """When to stop, and when to write down what was measured."""
+
+    def __init__(self, args: argparse.Namespace, result: dict) -> None:
+        self.file, self.result, self.saved = args.json, result, time.monotonic()
+        self.end = time.monotonic() + args.budget if args.budget else float("inf")
+
+    def over(self) -> bool:
+        if time.monotonic() - self.saved > SECONDS_TO_SAVE:
+            self.save()
+        return time.monotonic() > self.end
+
+    def save(self) -> None:
+        if self.file and self.result["head"]:
+            fresh = Path(f"{self.file}.new")            # so that an interrupted write leaves the file as it was
+            fresh.write_text(json.dumps(self.result, indent=1) + "\n")
+            fresh.replace(self.file)
+        self.saved = time.monotonic()
+
+
+def candidates(result: dict, args: argparse.Namespace, threads: int) -> list[Worker]:
+    """The libraries that were asked for; those that cannot be kept to --peer-isa are noted as missing."""
+    isas = parts(args.isa) or [""]
+    ours = [] if args.no_convkit else [Worker("convkit", threads, sys.executable, isa or None, args.algorithm) for isa in isas]
+    if parts(args.suite) == ["algorithms"]:
+        from convkit.plan.choose import ALGORITHMS
+
+        return ours + [Worker(name, threads, sys.executable, isas[0] or None) for name in ALGORITHMS]
+    limits, names = LIMITS.get(args.peer_isa, {}), [name for name in parts(args.peers) if name != "none"]
+    if args.peer_isa:
+        result["missing"] |= {name: f"cannot be kept to {args.peer_isa}" for name in names if name not in limits}
+        names = [name for name in names if name in limits]
+    return ours + [Worker(name, threads, args.peer_python, limits=limits.get(name, {})) for name in names]
+
+
+def measure_all(
+    result: dict, args: argparse.Namespace, all_threads: list[int], threads: int, passes: list[tuple], clock: Clock
+) -> None:
     """Add to `result` the rows of every pass at one number of threads."""
-    candidates = [] if args.no_convkit else [Worker("convkit", threads, sys.executable, isa or None, args.algorithm)
-                                            for isa in parts(args.isa) or [""]]  # fmt: skip
-    candidates += [Worker(peer, threads, args.peer_python) for peer in parts(args.peers) if peer != "none"]
-    reference = Worker("definition", os.cpu_count() or 1, sys.executable)
-    workers = []
+    workers, reference = candidates(result, args, threads), Worker("definition", os.cpu_count() or 1, sys.executable)
     try:
-        for worker in candidates:
-            worker.facts = worker.ask("hello")
-            if "error" in worker.facts:
-                hint = worker.facts["error"]
-                if hint.startswith(("ModuleNotFoundError", "ImportError")):
-                    hint += f"; to install it: {worker.python} -m {INSTALL[worker.library]}"
-                result["missing"][worker.label] = hint
-                print(f"{worker.label} is not measured: {hint}", file=sys.stderr)
-            else:
-                workers.append(worker)
-        if not workers:
+        ready = [worker for worker in workers if starts(worker, result)]
+        if not ready:
             raise SystemExit("no library to measure")
-        result["head"] = result["head"] or machine.head(all_threads, workers)
+        result["head"] = result["head"] or machine.head(all_threads, ready)
         for case, what, dtype in progress(passes, f"{threads} threads"):
-            result["results"] += measure(workers, reference, case, what, dtype, args)
+            if clock.over():
+                break
+            result["results"] += measure(ready, reference, case, what, dtype, args)
     finally:
-        for worker in (*candidates, reference):
+        for worker in (*workers, reference):
             worker.close()
 
 
-def measure(workers: list[Worker], reference: Worker, case: shapes.Case, what: str, dtype: str, args) -> list[dict]:
-    """The rows of one pass, one for each library."""
-    rows = {worker.label: row(worker, case, what, dtype) for worker in workers}
-    prepare(workers, rows, reference, case, what, dtype)
-    ready = [worker for worker in workers if rows[worker.label]["status"] == "ok"]
-    meter = next((worker for worker in workers if worker.library == "convkit"), None)
-    for turn in range(args.rounds):
-        for worker in ready[turn % len(ready) :] + ready[: turn % len(ready)] if ready else []:
-            sample(rows[worker.label], worker, meter, args.seconds)
-    for entry in rows.values():
-        summarise(entry)
-    return list(rows.values())
-
-
-def row(worker: Worker, case: shapes.Case, what: str, dtype: str) -> dict:
-    return {
-        "suite": case.suite, "layer": case.name, "family": case.family, "source": case.source, "what": what, "dtype": dtype,
-        "threads": worker.threads, "library": worker.library, "isa": worker.facts.get("isa"), "status": "ok", "note": "",
-        "work": case.work(what, np.dtype(dtype).itemsize), "unit": "FLOP" if case.suite == "conv" else "byte", "samples": [],
-    }  # fmt: skip
-
-
-def prepare(workers: list[Worker], rows: dict, reference: Worker, case: shapes.Case, what: str, dtype: str) -> None:
-    """Let every library compute the pass once, and hold its result to the definition."""
-    request = {"case": shapes.to_json(case), "what": what, "dtype": dtype}
-    with tempfile.TemporaryDirectory() as folder:
-        answer = reference.ask("prepare", file=f"{folder}/truth.npy", **request)
-        if "error" in answer:
-            raise RuntimeError(f"the definition failed on {case.name}: {answer['error']}")
-        truth = np.load(f"{folder}/truth.npy")
-        for worker in workers:
-            file, entry = f"{folder}/{worker.label}.npy", rows[worker.label]
-            answer = worker.ask("prepare", file=file, **request)
-            if "error" in answer or "absent" in answer:
-                status = "failed" if "error" in answer else "absent"
-                entry |= {"status": status, "note": answer.get("error") or answer["absent"]}
-                continue
-            got = np.load(file)
-            if got.shape != truth.shape:
-                entry |= {"status": "differs", "note": f"shape {got.shape}, not {truth.shape}"}
-                continue
-            entry["error"] = float(np.abs(got - truth).max() / np.abs(truth).max())
-            if not entry["error"] <= definition.tolerance(case, what, dtype):
-                entry |= {"status": "differs", "note": f"differs from the definition by {entry['error']:.1e} of its maximum"}
-
-
-def sample(entry: dict, worker: Worker, meter: Worker | None, seconds: float) -> None:
-    """One turn of one library, with a look at what the machine can do right now."""
-    if entry["status"] != "ok":
-        return
-    if worker.library == "convkit" and entry["unit"] == "FLOP":
-        answer = worker.ask("time", seconds=seconds, dtype=entry["dtype"])
-    else:
-        before = look(meter, worker, entry)
-        answer = worker.ask("time", seconds=seconds)
-        after = look(meter, worker, entry)
-        if before and after and "error" not in answer:
-            peak = statistics.mean((before, after))
-            answer |= {"cost": answer["median"] * peak, "peak": peak}
-    if "error" in answer:
-        entry |= {"status": "failed", "note": answer["error"]}
-        return
-    entry["samples"].append(answer)
-    settle(worker.threads)
-
-
-def look(meter: Worker | None, worker: Worker, entry: dict) -> float | None:
-    """The rate that the machine allows now, FLOP/s or bytes/s; None where nobody can tell."""
-    if entry["unit"] == "byte":
-        return worker.ask("copy", size=entry["work"], seconds=PEAK_SECONDS).get("rate")
-    if meter is None:
-        return None
-    settle(worker.threads)
-    rate = meter.ask("peak", dtype=entry["dtype"], seconds=PEAK_SECONDS).get("rate")
-    settle(worker.threads)
-    return rate
-
-
-def summarise(entry: dict) -> None:
-    """Best, median and spread of the times; best and median of the fraction of the peak, formed sample by sample."""
-    samples = entry["samples"]
-    if not samples or entry["status"] != "ok":
-        return
-    medians = [each["median"] for each in samples]
-    entry |= {"best": min(each["best"] for each in samples), "median": statistics.median(medians)}
-    entry["spread"] = (max(medians) - min(medians)) / entry["median"]
-    fractions = [entry["work"] / each["cost"] for each in samples if "cost" in each]
-    if fractions:
-        entry |= {"peak": statistics.median(each["peak"] for each in samples if "cost" in each)}
-        entry |= {"fraction_best": max(fractions), "fraction_median": statistics.median(fractions)}
+def starts(worker: Worker, result: dict) -> bool:
+    """Whether the library is there; says how to install it where it is not."""
+    worker.facts = worker.ask("hello")
+    if "error" not in worker.facts:
+        return True
+    hint = worker.facts["error"]
+    if hint.startswith(("ModuleNotFoundError", "ImportError")):
+        hint += f"; to install it: {worker.python} -m {INSTALL[worker.library]}"
+    result["missing"][worker.label] = hint
+    print(f"{worker.label} is not measured: {hint}", file=sys.stderr)
+    return False
 
 
 def parts(text: str) -> list[str]:

@@ -36,8 +36,9 @@ class Conv:
     groups: int = 1
     source: str = ""
     tags: tuple[str, ...] = ()
+    suite: str = "conv"
 
-    suite = "conv"
+    op = "conv"
     passes = ("fwd", "dx", "dw")
 
     @property
@@ -78,8 +79,9 @@ class Pool:
     padding: int = 0
     source: str = ""
     tags: tuple[str, ...] = ()
+    suite: str = "pool"
 
-    suite = "pool"
+    op = "pool"
     passes = ("fwd", "dx")
 
     @property
@@ -107,18 +109,17 @@ Case = Conv | Pool
 
 def to_json(case: Case) -> dict[str, object]:
     """The case as a dict that `from_json` reads back."""
-    return {"suite": case.suite, **asdict(case)}
+    return {"op": case.op, **asdict(case)}
 
 
 def from_json(fields: dict) -> Case:
     """The case that `to_json` described (JSON has made its tuples into lists)."""
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items() if name != "suite"}
-    return (Conv if fields["suite"] == "conv" else Pool)(**values)
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items() if name != "op"}
+    return (Conv if fields["op"] == "conv" else Pool)(**values)
 
 
-def select(suites: list[str], patterns: list[str]) -> list[Case]:
-    """The cases of these suites whose family, a tag or name matches one of the patterns (all of them without a pattern)."""
-    cases = [case for case in (*CONV, *POOL) if case.suite in suites]
+def matching(cases: list[Case], patterns: list[str]) -> list[Case]:
+    """The cases whose family, a tag or name matches one of the patterns (all of them without a pattern)."""
     return [case for case in cases if not patterns or any(_matches(case, pattern) for pattern in patterns)]
 
 

@@ -10,7 +10,7 @@ from . import definition, peers, shapes
 pytest.importorskip("pytest_benchmark")
 convkit = pytest.importorskip("convkit")
 
-CASES = shapes.select(["conv"], ["quick", "tiny", "3x3_thin"])
+CASES = shapes.matching(shapes.CONV, ["quick", "tiny", "3x3_thin"])
 
 
 @pytest.mark.parametrize("what", shapes.Conv.passes)

@@ -17,7 +17,8 @@ import statistics
 import sys
 import time
 
-LOOK = 0.001  # seconds of one look at the peak, and of a burst of runs
+LOOK = 0.001  # seconds of one look at the peak
+BURST = 0.008  # seconds of runs between two looks: the first run after a look is slower, and peers have none
 
 
 def pin(threads: int) -> None:
@@ -30,12 +31,10 @@ class Session:
     """The library, and the pass that was prepared last."""
 
     def __init__(self, library: str, threads: int, algorithm: str) -> None:
-        from .libraries import LIBRARIES
+        from .libraries import start
 
-        self.threads, self.run, self.library = threads, None, None
-        if library != "definition":
-            options = {"algorithm": algorithm} if library == "convkit" else {}
-            self.library = LIBRARIES[library](threads, **options)
+        self.threads, self.run = threads, None
+        self.library = None if library == "definition" else start(library, threads, algorithm)
 
     def hello(self) -> dict:
         facts = {"versions": dict(self.library.versions) if self.library else {}}
@@ -54,14 +53,15 @@ class Session:
         if self.library is None:
             np.save(file, definition.define(shape, what, dtype))
             return {}
-        self.run, to_numpy = getattr(self.library, shape.suite)(shape, what, dtype)
+        self.run, to_numpy = getattr(self.library, shape.op)(shape, what, dtype)
         np.save(file, to_numpy(self.run()))
-        return {}
+        chosen = getattr(self.library, "chosen", None)
+        return {"algorithm": chosen(shape, what, dtype)} if chosen and shape.op == "conv" else {}
 
     def time(self, seconds: float, dtype: str | None = None) -> dict:
-        """At least 3 runs and `seconds` of them, after a tenth of that (at least one run) to warm up.
+        """At least 3 runs (fewer where they take much longer) and `seconds` of them, after a tenth of that to warm up.
 
-        With a dtype, the machine's peak is looked at before and after every burst of about a millisecond of runs; "cost" is
+        With a dtype, the machine's peak is looked at before and after every burst of a few milliseconds of runs; "cost" is
         then the FLOP that the machine could have done in the time of one run.
         """
         from .peak import multiply_add_peak
@@ -71,11 +71,11 @@ class Session:
         run()
         while clock() < end:
             run()
-        end = clock() + seconds
+        end, enough = clock() + seconds, clock() + 4 * seconds
         if dtype:
             peaks.append(multiply_add_peak(self.threads, dtype, LOOK))
-        while len(times) < 3 or clock() < end:
-            burst, burst_end = [], clock() + LOOK
+        while not times or clock() < (end if len(times) >= 3 else enough):
+            burst, burst_end = [], clock() + BURST
             while not burst or clock() < burst_end:
                 start = clock()
                 run()

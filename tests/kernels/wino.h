@@ -176,7 +176,7 @@ static void wino_output_once(int form_h, int form_w, ptrdiff_t channels)
     int odd = 0;
     const real *added = draw() % 2 ? input(count) : NULL;
     fold.adds = added != NULL;
-    fold.residual = (ptrdiff_t)((uintptr_t)added - (uintptr_t)y);
+    fold.residual = added ? (const char *)added - (const char *)y : 0;
     now.k->wino_output(&fold, (const void *const *)points, step, channels, y, &odd);
     if (odd != spoilt)
         fail("odd is %d", odd);
