@@ -26,7 +26,7 @@ cdef struct Operand:
     const char *origin
     Py_ssize_t stride[4]                        # bytes: n, d, h, w
     Py_ssize_t channels, step                   # of a group; elements from one pixel that is read to the next
-    Py_ssize_t chunk                            # bytes from a chunk to the next, or 0 where they do not follow each other
+    Py_ssize_t chunk                            # bytes from a chunk to the next
 
 
 cdef struct Work:                               # what all units share
@@ -113,16 +113,14 @@ cdef void pack_outputs(Runs *runs, const Work *work, const Chunk *c, Py_ssize_t 
                           runs.panel + (line - c.first_line) * pixels * width)
 
 
-cdef inline void ahead(ck_lines *operand, const Operand *whole, const Chunk *c, Py_ssize_t channel,
-                       Py_ssize_t itemsize) noexcept nogil:
-    """What the next chunk reads in the place of this one."""
-    cdef bint follows = whole.chunk != 0 and not c.last
-    operand.next = <const char *>operand.lines[0] + channel * itemsize + (whole.chunk if follows else 0)
-    operand.next_step = whole.step if follows else 0
+cdef inline void ahead(ck_lines *operand, const Operand *whole, Py_ssize_t channel, Py_ssize_t itemsize) noexcept nogil:
+    """Fetches what the next chunk reads in the place of this one."""
+    operand.next, operand.next_step = <const char *>operand.lines[0] + channel * itemsize + whole.chunk, whole.step
 
 
-cdef void unit(const Work *work, Runs *runs, const Chunk *c, const Place *u, bint new_panel, bint new_tap) noexcept nogil:
-    """Adds a chunk to one tile of dw."""
+cdef void unit(const Work *work, Runs *runs, const Chunk *c, const Place *u, Py_ssize_t number, bint new_panel,
+               bint new_tap) noexcept nogil:
+    """Adds a chunk to one tile of dw, the unit of a thread that has this number."""
     cdef const Operand *a = &work.x if work.turned else &work.dy
     cdef const Operand *b = &work.dy if work.turned else &work.x
     cdef Py_ssize_t vector = work.k.vector, i
@@ -148,8 +146,12 @@ cdef void unit(const Work *work, Runs *runs, const Chunk *c, const Place *u, bin
             memset(sums + i * work.line * work.itemsize, 0, cols * work.itemsize)
     if not runs.lines:
         return
-    ahead(&left, a, c, left.first, work.itemsize)
-    ahead(&right, b, c, right.first + u.tile % vecs * vector, work.itemsize)        # a tile fetches a part of the panel
+    # Each piece of the next chunk is fetched once: that of the panel in parts, by the tiles of the first tap.
+    left.next, left.next_step, right.next, right.next_step = runs.panel, 0, runs.panel, 0
+    if not c.last and (u.tap + u.panel == 0 or number < work.tiles):
+        ahead(&left, a, left.first, work.itemsize)
+    if not c.last and (u.tap == 0 or number < work.tiles):
+        ahead(&right, b, right.first + u.tile % vecs * vector, work.itemsize)
     if work.packs:
         if work.turned and (new_panel or new_tap):
             for i in range(runs.lines):
@@ -200,7 +202,7 @@ cdef void share(const Work *work, Watch *w, int thread, Py_ssize_t first_unit, P
                     collect(&runs, work, u.tap, &c)
             else:
                 u.tile += 1
-            unit(work, &runs, &c, &u, new_panel, new_tap)
+            unit(work, &runs, &c, &u, number - first_unit, new_panel, new_tap)
     ck_write_mode(mode)
 
 
