@@ -109,26 +109,24 @@ cdef class Schedule:
 
 def pack(const real[:, :, :, :] w, real[::1] packed, int threads):
     """w (O, KD, KH, KW) -> packed (words, taps, elements of a word), zeros after the last channel; whether all are finite."""
-    cdef Py_ssize_t vector = table(sizeof(real)).vector, outputs = w.shape[0], step = w.strides[0], word, first, count, d
-    cdef Py_ssize_t i, j, c
-    cdef real *to = &packed[0]
-    cdef const char *of
-    cdef real strange = 0
+    cdef const ck_kernels *k = table(sizeof(real))
+    cdef Py_ssize_t vector = k.vector, rows = w.shape[1] * w.shape[2], taps = rows * w.shape[3], words = packed.shape[0] // (
+        taps * vector), size = sizeof(real), t, i
+    cdef Py_ssize_t kh = w.shape[2], kw = w.shape[3], outputs = w.shape[0]
+    cdef int strange = 0
     with nogil:
-        for word in range(packed.shape[0] // (vector * w.shape[1] * w.shape[2] * w.shape[3])):
-            first = word * vector
-            count = min(vector, outputs - first)
-            for d in range(w.shape[1]):
-                for i in range(w.shape[2]):
-                    for j in range(w.shape[3]):
-                        of = <const char *>&w[first, d, i, j]
-                        for c in range(count):
-                            to[c] = (<const real *>(of + c * step))[0]
-                            strange += 0 * to[c]
-                        for c in range(count, vector):
-                            to[c] = 0
-                        to += vector
-    return strange == 0
+        if w.strides[1] == kh * w.strides[2] and w.strides[2] == kw * w.strides[3]:
+            for t in range(words):
+                k.pack_panel(taps, min(outputs - t * vector, vector), 1, &w[t * vector, 0, 0, 0], w.strides[3] // size,
+                             w.strides[0] // size, &packed[t * taps * vector])
+        else:
+            for t in range(words * rows):
+                k.pack_panel(kw, min(outputs - t // rows * vector, vector), 1,
+                             &w[t // rows * vector, t % rows // kh, t % rows % kh, 0], w.strides[3] // size,
+                             w.strides[0] // size, &packed[t * kw * vector])
+        for i in range(packed.shape[0]):
+            strange |= 0 * packed[i] != 0
+    return not strange
 
 
 def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] filters, const real[::1] bias,
