@@ -69,7 +69,7 @@ def check_memory(case: Conv, dtype: str, seed: int, name: str, first: bool) -> N
 def passes(name: str, case: Conv, dy, x, w, b, **options) -> dict[str, np.ndarray]:
     """What the algorithm `name` computes: those of y, dx and dw that it can run."""
     conv = planned("conv", case.x, case.w, *case.how.values())
-    able = [which for which in choose.PASSES if choose.ALGORITHMS[name].refusal(conv, which) is None]
+    able = [which for which in choose.PASSES if choose.modules()[name].refusal(conv, which) is None]
     forward, grad, how = op("conv", case), op("conv", case, "_grad"), {"algorithm": name, **case.how, **options}
     runs = {
         "forward": lambda: forward(x, w, b, **how),
@@ -107,7 +107,7 @@ def test_every_algorithm_by_name_gives_the_same_bits(name, isa, data, dtype, see
     """Over any number of threads, any memory, any split of the batch. 2,000 configurations: CONVKIT_EXAMPLES=3."""
     case = data.draw(strategies.convs_for(name))
     conv = planned("conv", case.x, case.w, *case.how.values())
-    assume(any(choose.ALGORITHMS[name].refusal(conv, which) is None for which in choose.PASSES))
+    assume(any(choose.modules()[name].refusal(conv, which) is None for which in choose.PASSES))
     check_algorithm(name, case, dtype, seed, cut % (case.x[0] + 1), view)
 
 

@@ -8,7 +8,6 @@ from convkit._core.border cimport ceil_div, clip
 from convkit._core.call cimport Fast
 from convkit._core.cpu cimport (CK_MAX_VECS, CK_RESIDUAL, CK_STORED, Watch, ck_finish, ck_flush_subnormals, ck_kernels, ck_mode,
                                 ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
-from convkit._core.view cimport View, drop, lift
 
 cdef enum:
     BLOCK = 96                                  # most target pixels of a task, as in plan/conv.py
@@ -277,7 +276,7 @@ cdef void piece(const Work *work, Py_ssize_t number) noexcept nogil:
     if first >= pixels:
         return
     mode = ck_flush_subnormals(work.flush)
-    finish.next, finish.resume, finish.relu = NULL, False, work.relu
+    finish.next, finish.resume, finish.residual, finish.relu = NULL, work.start, work.residual, work.relu
     for p in range(batch * work.together, min(work.panels, (batch + 1) * work.together)):
         panel = panel_of(work, group, p, 0, &finish)
         work.k.line_tiles(min(work.block, pixels - first), panel.vecs, 1, work.depth, &line, work.source_spacing, panel.filters,

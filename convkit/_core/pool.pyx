@@ -285,8 +285,8 @@ def walk(int op, int count, Windows windows, Py_ssize_t piece, Py_ssize_t panel,
     """One pass from source to target, channels last; `op` says which. kind is that of their dtype.
 
     labels (contiguous bytes) is written by MAX, when target may be None, and read by COVER, whose source is then contiguous
-    too. flat (contiguous, int64) is written by MAX_FLAT, spread by SPREAD, whose source and spread are contiguous. piece and panel are the pixels of a row and the channels that a task
-    takes.
+    too. flat (contiguous, int64) is written by MAX_FLAT, spread by SPREAD, whose source and spread are contiguous. piece and
+    panel are the pixels of a row and the channels that a task takes.
     """
     cdef View x, y, byte, place, dx
     x.open = y.open = byte.open = place.open = dx.open = False

@@ -8,8 +8,8 @@
 #
 # The axes along h and w are lists of tiles (plan/winograd.py); along d, taps are summed in the products.
 from cython.parallel cimport prange, threadid
-from convkit._core.cpu cimport (CK_BIAS, CK_STORED, Watch, ck_finish, ck_flush_subnormals, ck_fold, ck_kernels, ck_mode, ck_patch,
-                                ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
+from convkit._core.cpu cimport (CK_BIAS, CK_STORED, Watch, ck_finish, ck_flush_subnormals, ck_fold, ck_kernels, ck_mode,
+                                ck_patch, ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
 from convkit._core.tiles cimport (KINDS, Area, Axis, Tile, axis_of, first_of_line, next_tile, odd_lines, pixels_of,
                                   tiles_used)
 from convkit._core.winograd_pack cimport Filters, at_points, filters_of
