@@ -39,6 +39,7 @@ if ARM:
     ISAS |= {"neon": []}
 
 MODULES = [
+    "act",
     "call",
     "cpu",
     "depthwise",
@@ -49,6 +50,7 @@ MODULES = [
     "grouped",
     "im2col",
     "layout",
+    "norm",
     "pool",
     "winograd",
     "winograd_filters",
