@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+import convkit
 from convkit import ops
 
 erfc = np.vectorize(math.erfc, otypes=[np.float64])
@@ -74,9 +75,11 @@ def gradient(name):
 
 @every
 @floats
-def test_each_is_its_formula(name, how, formula, ulp, of_result, dtype, isa):
+@pytest.mark.parametrize("level", ["fast", "strict"])
+def test_each_is_its_formula(name, how, formula, ulp, of_result, level, dtype, isa):
     x = grid(dtype)
-    got = getattr(ops, name)(x, **how)
+    with convkit.accuracy(level):
+        got = getattr(ops, name)(x, **how)
     want = formula(x.astype(np.longdouble))
     assert got.dtype == dtype
     unit = np.spacing(abs(want).astype(dtype)).astype(np.longdouble)
@@ -87,7 +90,8 @@ def test_each_is_its_formula(name, how, formula, ulp, of_result, dtype, isa):
         bound = bound + abs(x.astype(np.float64)) ** 3
     if name in ("hard_sigmoid", "hard_swish"):          # cancellation near x = -3
         unit = np.maximum(unit, np.finfo(dtype).eps * np.maximum(abs(x), 1))
-    off = abs(got.astype(np.longdouble) - want) - np.finfo(dtype).tiny
+    lost = np.finfo(dtype).tiny * (1 if level == "strict" else np.maximum(abs(x), 1))     # a subnormal factor counts as zero
+    off = abs(got.astype(np.longdouble) - want) - lost
     worst = np.argmax(off - (bound + 0.5) * unit)
     assert off[worst] <= (bound[worst] + 0.5) * unit[worst], (x[worst], got[worst], want[worst], off[worst] / unit[worst])
 
@@ -191,7 +195,7 @@ def test_prelu_has_a_slope_for_each_channel_or_one(dtype, rng):
         (lambda x: ops.elu(x, alpha=True), TypeError, "elu: alpha must be a number"),
         (lambda x: ops.celu(x, alpha=0), ValueError, "celu: alpha must be > 0, got 0"),
         (lambda x: ops.softplus(x, beta=-1.0), ValueError, "softplus: beta must be > 0"),
-        (lambda x: ops.silu(x.astype(np.float16)), TypeError, r"silu: x must be float32 or float64, got float16; write \.astype"),
+        (lambda x: ops.silu(x.astype(np.float16)), TypeError, r"silu: x must be float32 .* write \.astype"),
         (lambda x: ops.silu(x, threads=0), ValueError, "silu: threads must be >= 1, got 0"),
         (lambda x: ops.silu(x, out=np.zeros(2)), ValueError, r"silu: out must have shape \(3,\), got \(2,\)"),
         (lambda x: ops.silu_grad(x, x[:2]), ValueError, "silu_grad: dy and x must have the same shape"),

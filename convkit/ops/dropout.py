@@ -50,7 +50,7 @@ def dropout(x: Any, p: float = 0.5, *, seed: int, out: np.ndarray | None = None,
     >>> np.unique(y), bool(0.2 < (y == 0).mean() < 0.3)
     (array([0.        , 1.33333333]), True)
     """
-    return _drop("dropout", x, p, seed, (0, 0, 0), out, threads)
+    return _drop("dropout", x, p, seed, _gain(p, "dropout"), 0, 0, out, threads)
 
 
 def dropout_grad(
@@ -63,7 +63,7 @@ def dropout_grad(
     >>> bool(np.all(dropout_grad(np.ones(50), seed=3) == dropout(np.ones(50), seed=3)))
     True
     """
-    return _drop("dropout_grad", dy, p, seed, (0, 0, 0), out, threads, "dy")
+    return _drop("dropout_grad", dy, p, seed, _gain(p, "dropout_grad"), 0, 0, out, threads, "dy")
 
 
 def alpha_dropout(
@@ -79,7 +79,7 @@ def alpha_dropout(
     >>> bool(abs(y.mean()) < 0.02 and abs(y.std() - 1) < 0.02)
     True
     """
-    return _drop("alpha_dropout", x, p, seed, _alpha(p, "alpha_dropout"), out, threads)
+    return _drop("alpha_dropout", x, p, seed, *_alpha(p, "alpha_dropout"), out, threads)
 
 
 def alpha_dropout_grad(
@@ -93,7 +93,7 @@ def alpha_dropout_grad(
     array([0.    , 0.8864])
     """
     a, _, _ = _alpha(p, "alpha_dropout_grad")
-    return _drop("alpha_dropout_grad", dy, p, seed, (a, 0, 0), out, threads, "dy")
+    return _drop("alpha_dropout_grad", dy, p, seed, a, 0, 0, out, threads, "dy")
 
 
 def spatial_dropout(
@@ -151,7 +151,14 @@ def _alpha(p: Any, op: str) -> tuple[float, float, float]:
     return a, b, a * SATURATED + b
 
 
-def _drop(op, x, p, seed, abc, out, threads, name="x"):
+def _gain(p: Any, op: str) -> float:
+    """What a number that is kept is multiplied by."""
+    p = share(p, op)
+    return 1 / (1 - p) if p < 1 else 0.0
+
+
+def _drop(op, x, p, seed, a, b, c, out, threads, name="x"):
+    """a * x + b, or c where the generator says so."""
     x, p, seed = check.array(x, op, name), share(p, op), _seed(seed, op)
     if out is not None:
         check_out(op, out, x)
@@ -161,13 +168,8 @@ def _drop(op, x, p, seed, abc, out, threads, name="x"):
     if p in (0, 1):
         y[...] = x if p == 0 else 0
     elif y.size:
-        a, b, c = abc
-        core.dropout(x.reshape(-1), y.reshape(-1), seed, _threshold(p), a or 1 / (1 - p), b, c, count)
+        core.dropout(x.reshape(-1), y.reshape(-1), seed, min(round(p * 2**32), 2**32 - 1), a, b, c, count)
     return returned(y, out, axes)
-
-
-def _threshold(p: float) -> int:
-    return min(round(p * 2**32), 2**32 - 1)
 
 
 def _drop_channels(op, x, p, seed, layout, out, threads, name="x"):
@@ -182,7 +184,7 @@ def _drop_channels(op, x, p, seed, layout, out, threads, name="x"):
     x = np.moveaxis(x, 1, -1) if first else x
     gains = np.ones((x.shape[0], x.shape[-1]), x.dtype)
     if prod(gains.shape):
-        gains = _drop(op, gains, p, seed, (0, 0, 0), None, 1)
+        gains = _drop(op, gains, p, seed, _gain(p, op), 0, 0, None, 1)
     gains = gains.reshape(x.shape[0], *(1,) * rank, x.shape[-1])
     y = np.where(gains > 0, x, x.dtype.type(0))
     y *= gains
