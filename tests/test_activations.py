@@ -15,7 +15,10 @@ SCALE, ALPHA = 1.0507009873554805, 1.6732632423543772
 
 
 def normal(x):
-    return np.asarray(0.5 * erfc(-np.asarray(x, np.float64) / math.sqrt(2)))
+    """The normal distribution by erfc in double, with the rounding of its argument made good."""
+    wide = -np.asarray(x, np.longdouble) / np.sqrt(np.longdouble(2))
+    z = wide.astype(np.float64)
+    return 0.5 * erfc(z) - np.exp(-(wide**2)) / np.sqrt(np.longdouble(np.pi)) * (wide - z)
 
 
 def sigmoid(x):

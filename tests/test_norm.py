@@ -14,14 +14,14 @@ every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 
 
 def normalised(x, axes, w, b, eps=1e-5, groups=None):
-    """In float64 on channels-last x."""
-    x = x.astype(np.float64)
+    """In higher precision on channels-last x."""
+    x = x.astype(np.longdouble)
     shape = x.shape
     if groups:
         x, axes = x.reshape(*shape[:-1], groups, -1), (*range(1, len(shape) - 1), len(shape))
     mean = x.mean(axis=axes, keepdims=True)
     y = (x - mean) / np.sqrt(x.var(axis=axes, keepdims=True) + eps)
-    return y.reshape(shape) * w.astype(np.float64) + b.astype(np.float64)
+    return (y.reshape(shape) * w.astype(np.longdouble) + b.astype(np.longdouble)).astype(np.float64)
 
 
 def draws(rng, shape, dtype):

@@ -5,12 +5,12 @@
 from cython.parallel cimport prange, threadid
 
 from convkit._core.cpu cimport (Watch, ck_columns, ck_flush_subnormals, ck_kernels, ck_mode, ck_write_mode, flushes,
-                                raise_if_stopped, stopped, table, watch)
+                                raise_if_stopped, real, stopped, table, watch)
 from convkit._core.view cimport View, drop, lift
 
 cdef enum:
     PANEL = 1024                                # columns of a task
-    CHUNK = 1 << 14                             # elements of a task
+    CHUNK = 1 << 15                             # elements of a task
     STREAM = 8 << 20                            # bytes of a result that is written past the caches
 
 cpdef enum:                                     # what a walk does, and what its arrays are
@@ -34,12 +34,12 @@ cdef struct Walk:
     Py_ssize_t figures
 
 
-def chunks(Py_ssize_t rows, Py_ssize_t cols):
+cpdef Py_ssize_t chunks(Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
     """How many chunks the rows of a batch make."""
     return (rows - 1) // chunk_rows(cols) + 1 if rows else 0
 
 
-cpdef inline Py_ssize_t chunk_rows(Py_ssize_t cols) noexcept nogil:
+cdef inline Py_ssize_t chunk_rows(Py_ssize_t cols) noexcept nogil:
     return max(CHUNK // min(cols, PANEL), 1)
 
 
@@ -107,6 +107,51 @@ def walk(int op, Py_ssize_t batches, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_
         for i in range(7):
             drop(&views[i])
     raise_if_stopped(&signals)
+
+
+cdef void add_moments(const real *f, Py_ssize_t cols, Py_ssize_t n, Py_ssize_t channels, double count, bint spread,
+                      const double *mean, double *total) noexcept nogil:
+    """Adds what a chunk of `count` rows knows about its first n columns: to the sums, or to those of squares about the mean."""
+    cdef Py_ssize_t pixel, start, c
+    cdef double first, off, part = 1 / count
+    for pixel in range(n // channels):
+        start = pixel * channels
+        for c in range(channels):
+            first = f[cols + start + c]
+            if spread:
+                off = f[start + c] + first * part - mean[c]
+                total[c] += f[2 * cols + start + c] - first * first * part + count * off * off
+            else:
+                total[c] += f[start + c] * count + first
+
+
+def moments(const real[:, :, :, ::1] figures, double[:, ::1] mean, double[:, ::1] spread, Py_ssize_t rows, Py_ssize_t rest,
+            Py_ssize_t pixels):
+    """Means of the channels and sums of squares about them, both zero at first, of (batches, chunks, 3, columns)."""
+    cdef Py_ssize_t batch, chunk, c, cols = figures.shape[3], whole = chunks(rows, cols), channels = mean.shape[1], height
+    cdef int step
+    with nogil:
+        for batch in range(figures.shape[0]):
+            for step in range(2):
+                for chunk in range(figures.shape[1]):
+                    height = min(chunk_rows(cols), rows - chunk * chunk_rows(cols)) if chunk < whole else 1
+                    add_moments(&figures[batch, chunk, 0, 0], cols, cols if chunk < whole else rest, channels, height, step,
+                                &mean[batch, 0], &spread[batch, 0] if step else &mean[batch, 0])
+                if step == 0:
+                    for c in range(channels):
+                        mean[batch, c] /= pixels
+
+
+def sums(const real[:, :, :, ::1] figures, double[:, :, ::1] total, Py_ssize_t rows, Py_ssize_t rest):
+    """Adds the chunks of (batches, chunks, figures, columns) to total (batches, figures, channels)."""
+    cdef Py_ssize_t batch, chunk, i, pixel, c, cols = figures.shape[3], whole = chunks(rows, cols), channels = total.shape[2]
+    with nogil:
+        for batch in range(figures.shape[0]):
+            for chunk in range(figures.shape[1]):
+                for i in range(figures.shape[2]):
+                    for pixel in range((cols if chunk < whole else rest) // channels):
+                        for c in range(channels):
+                            total[batch, i, c] += figures[batch, chunk, i, pixel * channels + c]
 
 
 # Rows ----------------------------------------------------------------------------------------------------------------------

@@ -58,42 +58,26 @@ def columns(x: np.ndarray, groups: int | None = None, together: bool = False) ->
     return Columns(batches, prod(x.shape[:-1]) // max(batches, 1), x.shape[-1], groups or x.shape[-1])
 
 
-def _sums(op: int, see: Columns, relu: bool, x, dy, y, lines, threads: int) -> np.ndarray:
-    """Figures of each chunk, in double: (batches, chunks, figures, pixels of a row, channels); and the rows of each."""
+def _figures(op: int, see: Columns, relu: bool, x, dy, y, lines, threads: int) -> np.ndarray:
+    """What the core finds out about each chunk: (batches, chunks, figures, columns)."""
     batches, rows, cols, rest = see.walked
-    whole = core.chunks(rows, cols)
-    figures = np.empty((batches, whole + (rest > 0), 3 if op == core.MOMENTS else 2, cols), x.dtype)
+    each = core.chunks(rows, cols) + (rest > 0)
+    figures = np.empty((batches, each, 3 if op == core.MOMENTS else 2, cols), x.dtype)
     core.walk(op, batches, rows, cols, rest, relu, x, dy, y, None, None, lines, figures, threads)
-    if rest:
-        figures[:, -1, :, rest:] = 0
-    return figures.astype(np.float64).reshape(*figures.shape[:3], see.fold, see.channels)
-
-
-def _rows_of_chunks(see: Columns) -> np.ndarray:
-    """How many values each figure of a chunk is made of: (chunks, pixels of a row, channels)."""
-    _, rows, cols, rest = see.walked
-    whole = core.chunks(rows, cols)
-    counts = np.zeros((whole + (rest > 0), cols))
-    if whole:
-        counts[:whole] = chunk = core.chunk_rows(cols)
-        counts[whole - 1] = rows - (whole - 1) * chunk
-    counts[whole:, :rest] = 1
-    return counts.reshape(-1, see.fold, see.channels)
+    return figures
 
 
 def moments(x: np.ndarray, see: Columns, threads: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean and (biased) variance of each group, (batches, groups), put together from those of the chunks."""
-    about, first, second = np.moveaxis(_sums(core.MOMENTS, see, False, x, None, None, None, threads), 2, 0)
-    counts = _rows_of_chunks(see)
+    _, rows, _, rest = see.walked
+    mean, spread = np.zeros((2, see.batches, see.channels))
+    core.moments(_figures(core.MOMENTS, see, False, x, None, None, None, threads), mean, spread, rows, rest, see.pixels)
+    if see.groups == see.channels:
+        return mean, spread / see.count
     with np.errstate(invalid="ignore", over="ignore"):
-        share = first / np.maximum(counts, 1)
-        mean = (counts * (about + share)).sum(axis=(1, 2)) / see.pixels
-        spread = second - first * share + counts * (about + share - mean[:, None, None]) ** 2
-        of_channels = spread.sum(axis=(1, 2))
-        size = see.channels // see.groups
-        mean_of_groups = see.per_group(mean) / size
+        mean_of_groups = see.per_group(mean) * see.groups / see.channels
         off = mean - see.per_channel(mean_of_groups)
-        return mean_of_groups, see.per_group(of_channels + see.pixels * off * off) / see.count
+        return mean_of_groups, see.per_group(spread + see.pixels * off * off) / see.count
 
 
 def _tiled(see: Columns, lines: list[np.ndarray], dtype) -> np.ndarray:
@@ -131,7 +115,8 @@ def gradients(dy, x, see: Columns, stats, weight, bias, eps: float, relu: bool, 
     """
     inverse, center, scale, shift = _coefficients(see, stats, weight, bias, eps, x.dtype)
     lines = _tiled(see, [center, scale, shift], x.dtype)
-    sums = _sums(core.SUMS, see, relu, x, dy, y, lines, threads).sum(axis=(1, 3))
+    sums = np.zeros((see.batches, 2, see.channels))
+    core.sums(_figures(core.SUMS, see, relu, x, dy, y, lines, threads), sums, see.walked[1], see.walked[3])
     mean = see.per_channel(np.asarray(stats[0], np.float64).reshape(see.batches, see.groups))
     with np.errstate(invalid="ignore", over="ignore"):
         off = mean - center

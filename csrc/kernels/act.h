@@ -18,14 +18,14 @@ CK_INLINE vf act_value(const ck_act act, vf x, vf a, vf b, vf c)
         return v_min(c, v_max(v_zero(), v_fma(a, x, b)));
     case CK_HARD_SWISH:
         x = v_max(of(-3), x);
-        return x * v_min(of(1), v_fma(x, of(1. / 6), of(0.5)));
+        return x * v_min(of(1), (x + of(3)) * of(1. / 6));
     case CK_ELU:
         return v_if_less(v_zero(), x, a * x, b * expm1_of(v_min(v_zero(), c * x)));
     case CK_GELU:
         return v_max(of(BY_TYPE(-15, -39)), x) * normal_of(x, &rest);
     case CK_GELU_TANH:
         x = v_max(of(BY_TYPE(-12, -24)), x);
-        return x * logistic_of(x * v_fma(x * x, of(0.07135481627159852), of(1.5957691216057308)), &rest);
+        return x * logistic_of(x * v_fma(x * x, of(0.071354816272600248776), of(1.59576912160573071175)), &rest);
     case CK_SILU:
         return v_max(of(BY_TYPE(-105, -747)), x) * logistic_of(x, &rest);
     case CK_MISH:                                   /* tanh(log(1 + e)) = n / (n + 2), n = e (e + 2), e = e^x */
@@ -71,8 +71,8 @@ CK_INLINE vf act_slope(const ck_act act, vf x, vf dy, vf a, vf b, vf c)
     case CK_GELU_TANH:
         x = v_max(of(BY_TYPE(-12, -24)), v_min(of(BY_TYPE(12, 24)), x));
         t = x * x;
-        s = logistic_of(x * v_fma(t, of(0.07135481627159852), of(1.5957691216057308)), &rest);
-        return dy * v_fma(s * rest, x * v_fma(t, of(3 * 0.07135481627159852), of(1.5957691216057308)), s);
+        s = logistic_of(x * v_fma(t, of(0.071354816272600248776), of(1.59576912160573071175)), &rest);
+        return dy * v_fma(s * rest, x * v_fma(t, of(3 * 0.071354816272600248776), of(1.59576912160573071175)), s);
     case CK_SILU:
         s = logistic_of(x, &rest);
         x = v_max(of(BY_TYPE(-105, -747)), v_min(of(BY_TYPE(105, 747)), x));
@@ -123,7 +123,7 @@ static void act_words(ck_act act, ptrdiff_t n, const real *x, const real *dy, co
 
 static void act_line(ck_act act, ptrdiff_t n, const void *from, const void *slope, const double *parameters, void *to, int stream)
 {
-    enum { BLOCK = 64 * VL };
+    enum { BLOCK = 8 * VL };                        /* no more lines than can wait to be written */
     const real *x = from, *dy = slope;
     real *y = to;
     const vf how[3] = { of(parameters[0]), of(parameters[1]), of(parameters[2]) };

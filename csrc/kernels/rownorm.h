@@ -15,24 +15,21 @@ CK_INLINE vf row_affine(vf a, const real *w, const real *b, ptrdiff_t i, ptrdiff
 }
 
 /* Sums over a row: of x - center in sums[0], of its square in sums[1]. */
-CK_INLINE void row_moments(ptrdiff_t n, const real *x, vf center, double *sums)
+static void row_moments(ptrdiff_t n, const real *x, double about, double *sums)
 {
+    const real fill = (real)about;
+    const vf center = v_set1(fill);
     sums[0] = sums[1] = 0;
     for (ptrdiff_t first = 0; first < n; first += SHORT * VL) {
         const ptrdiff_t end = first + SHORT * VL < n ? first + SHORT * VL : n;
         vf one = v_zero(), two = v_zero();
         for (ptrdiff_t i = first; i < end; i += VL) {
-            vf off = word(x + i, n - i) - center;
-            if (n - i < VL) {                      /* what is past the end must be 0 */
-                real lanes[VL] = { 0 };
-                v_store_n(lanes, off, n - i);
-                off = v_load(lanes);
-            }
+            const vf off = row_word(x + i, n - i, fill) - center;               /* past the end 0 */
             one = v_add(one, off);
             two = v_fma(off, off, two);
         }
-        sums[0] += sum_of_lanes(one);
-        sums[1] += sum_of_lanes(two);
+        sums[0] += (double)v_sum(one);
+        sums[1] += (double)v_sum(two);
     }
 }
 
@@ -44,11 +41,11 @@ static void row_norm(ptrdiff_t rows, ptrdiff_t n, const void *from, const void *
         real *y = (real *)to + r * n;
         double sums[2], mean = 0;
         if (centered) {
-            row_moments(n, x, v_zero(), sums);
+            row_moments(n, x, 0, sums);
             mean = sums[0] / (double)n;
         }
         const vf center = of(mean);
-        row_moments(n, x, center, sums);
+        row_moments(n, x, mean, sums);
         const double off = centered ? sums[0] / (double)n : 0, var = sums[1] / (double)n - off * off;
         const double inverse = 1 / sqrt(var + eps);
         stats[2 * r] = centered ? (double)(real)mean + off : 0;
@@ -81,8 +78,8 @@ static void row_norm_grad(ptrdiff_t rows, ptrdiff_t n, const void *slopes, const
                 put_word(dw + i, v_fma(slope, xh, word(dw + i, n - i)), n - i);
                 put_word(db + i, v_add(slope, word(db + i, n - i)), n - i);
             }
-            sums[0] += sum_of_lanes(one);
-            sums[1] += sum_of_lanes(two);
+            sums[0] += (double)v_sum(one);
+            sums[1] += (double)v_sum(two);
         }
         const vf one = of(centered ? sums[0] / (double)n : 0), two = of(sums[1] / (double)n);
         for (ptrdiff_t i = 0; i < n; i += VL) {

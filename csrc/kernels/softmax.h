@@ -9,15 +9,12 @@
  */
 enum { SHORT = 64 };
 
-/* The rest of a row as one word or less of it, other elements as `fill`. */
+static const real PLACES[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
+
+/* The first `left` elements of a word, the others as `fill`. */
 CK_INLINE vf row_word(const real *a, ptrdiff_t left, real fill)
 {
-    if (left >= VL)
-        return v_load(a);
-    real lanes[VL];
-    for (int i = 0; i < VL; i++)
-        lanes[i] = i < left ? a[i] : fill;
-    return v_load(lanes);
+    return left < VL ? v_if_less(v_load(PLACES), v_set1((real)left), v_load_n(a, left), v_set1(fill)) : v_load(a);
 }
 
 CK_INLINE void row_store(real *y, vf a, ptrdiff_t left)
@@ -30,14 +27,10 @@ CK_INLINE void row_store(real *y, vf a, ptrdiff_t left)
 
 CK_INLINE double row_peak(ptrdiff_t n, const real *a)
 {
-    real lanes[VL];
     vf peak = of(-INFINITY);
     for (ptrdiff_t i = 0; i < n; i += VL)
         peak = v_max(row_word(a + i, n - i, (real)-INFINITY), peak);          /* passes over NaN, which the sum meets */
-    v_store(lanes, peak);
-    for (int i = 1; i < VL; i++)
-        lanes[0] = lanes[i] > lanes[0] ? lanes[i] : lanes[0];
-    return (double)lanes[0];
+    return (double)v_top(peak);
 }
 
 /* The sum over a row of what its kind adds up; CK_SOFTMAX leaves its terms in y. */
@@ -55,7 +48,7 @@ CK_INLINE double row_sum(const ck_softmax kind, ptrdiff_t n, const real *a, cons
                 row_store(y + i, t, n - i);
             part = kind == CK_SOFTMAX_GRAD ? v_fma(t, row_word(b + i, n - i, 0), part) : v_add(part, t);
         }
-        sum += sum_of_lanes(part);
+        sum += (double)v_sum(part);
     }
     return sum;
 }
@@ -80,7 +73,7 @@ CK_INLINE void softmax_row(const ck_softmax kind, ptrdiff_t n, const real *a, co
         else if (kind == CK_SOFTMAX_GRAD)
             u = row_word(b + i, n - i, 0) * (t - s);
         else if (kind == CK_LOG_SOFTMAX_GRAD)
-            u = t - exp_of(row_word(b + i, n - i, 0)) * s;
+            u = t - exp_of(v_min(of(BY_TYPE(90, 711)), row_word(b + i, n - i, 0))) * s;
         row_store(y + i, u, n - i);
     }
 }

@@ -76,3 +76,23 @@ static inline vf v_scale(vf a, vf n)
     const bits half = both >> 1;
     return a * (vf)(half << PLACE) * (vf)((both - half) << PLACE);
 }
+
+/* Across the elements of a vector, in pairs of halves. */
+static inline real v_sum(vf a)
+{
+    real whole[VL];
+    v_store(whole, a);
+    for (int half = VL / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            whole[i] += whole[i + half];
+    return whole[0];
+}
+
+static inline real v_top(vf a)
+{
+    real whole[VL];
+    v_store(whole, a);
+    for (int i = 1; i < VL; i++)
+        whole[0] = whole[i] > whole[0] ? whole[i] : whole[0];
+    return whole[0];
+}
