@@ -119,7 +119,7 @@ typedef struct {
     X(CK_MISH)                                                                                                              \
     X(CK_SIGMOID)                                                                                                           \
     X(CK_TANH)                                                                                                              \
-    X(CK_SOFTPLUS)                                 /* b log(1 + exp(a x)) */                                                \
+    X(CK_SOFTPLUS)                                 /* b log(1 + exp(a x)), b = 1/a */                                        \
     X(CK_SOFTSIGN)
 #define CK_LIST(name) name,
 typedef enum { CK_ACTS(CK_LIST) CK_NO_ACT } ck_act;
