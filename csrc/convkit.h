@@ -119,6 +119,35 @@ typedef struct {
     ptrdiff_t sums_row, sums_word;
 } ck_depthwise_filters;
 
+/* Activations and what their parameters a, b, c are; kernels/act.h says how they are worked out. */
+#define CK_ACTS(X)                                                                                                          \
+    X(CK_RELU)                                                                                                              \
+    X(CK_LEAKY)                                    /* x > 0 ? x : a x */                                                    \
+    X(CK_RAMP)                                     /* a x + b, held to 0..c */                                              \
+    X(CK_HARD_SWISH)                                                                                                        \
+    X(CK_ELU)                                      /* x > 0 ? a x : b (exp(c x) - 1) */                                     \
+    X(CK_GELU)                                                                                                              \
+    X(CK_GELU_TANH)                                                                                                         \
+    X(CK_SILU)                                                                                                              \
+    X(CK_MISH)                                                                                                              \
+    X(CK_SIGMOID)                                                                                                           \
+    X(CK_TANH)                                                                                                              \
+    X(CK_SOFTPLUS)                                 /* b log(1 + exp(a x)), b = 1/a */                                        \
+    X(CK_SOFTSIGN)
+#define CK_LIST(name) name,
+typedef enum { CK_ACTS(CK_LIST) CK_NO_ACT } ck_act;
+#undef CK_LIST
+
+typedef enum { CK_SOFTMAX, CK_LOG_SOFTMAX, CK_SOFTMAX_GRAD, CK_LOG_SOFTMAX_GRAD } ck_softmax;
+
+/* Lines of coefficients, one for each column; kernels/columns.h has the formulas. */
+typedef struct {
+    const void *center, *scale, *shift;
+    const void *a, *b, *d;                         /* of the gradient */
+    int relu;
+    int stream;                                    /* the result is too large for the caches */
+} ck_columns;
+
 /* Every kernel: name and arguments. A table with a hole does not compile. The files in kernels/ say what each one does. */
 #define CK_KERNELS(X)                                                                                                       \
     X(tile_rows, (int rows, int vecs, ptrdiff_t taps, ptrdiff_t depth, const void *const *a, ptrdiff_t a_step,              \
@@ -154,6 +183,21 @@ typedef struct {
                    void *y, ptrdiff_t y_step, ptrdiff_t next, const ck_finish *finish))                                     \
     X(group_sums, (ptrdiff_t pixels, ptrdiff_t cols, const ck_group *g, ptrdiff_t lines, const ck_pixels *x,                \
                    const void *dy, ptrdiff_t dy_step, void *sums))                                                          \
+    X(act_line, (ck_act act, ptrdiff_t n, const void *x, const void *dy, const double *how, void *y, int stream))           \
+    X(softmax_rows, (ck_softmax kind, ptrdiff_t rows, ptrdiff_t n, const void *a, const void *b, void *y))                  \
+    X(column_moments, (ptrdiff_t rows, ptrdiff_t cols, const void *x, ptrdiff_t step, void *sums, ptrdiff_t sums_step))     \
+    X(column_apply, (ptrdiff_t rows, ptrdiff_t cols, const ck_columns *g, const void *x, ptrdiff_t step,                    \
+                     const void *residual, void *y))                                                                        \
+    X(column_sums, (ptrdiff_t rows, ptrdiff_t cols, const ck_columns *g, const void *dy, const void *x, const void *y,      \
+                    ptrdiff_t step, void *sums, ptrdiff_t sums_step))                                                       \
+    X(column_grad, (ptrdiff_t rows, ptrdiff_t cols, const ck_columns *g, const void *dy, const void *x, const void *y,      \
+                    ptrdiff_t step, void *dx, void *dresidual))                                                             \
+    X(row_norm, (ptrdiff_t rows, ptrdiff_t n, const void *x, const void *w, const void *b, double eps, int centered,        \
+                 void *y, double *stats))                                                                                   \
+    X(row_norm_grad, (ptrdiff_t rows, ptrdiff_t n, const void *dy, const void *x, const void *w, double eps, int centered,  \
+                      const double *stats, void *dx, void *dw, void *db))                                                   \
+    X(dropout_line, (ptrdiff_t n, uint64_t first, uint64_t seed, uint32_t threshold, const double *abc, const void *x,      \
+                     void *y))                                                                                              \
     X(multiply_add, (ptrdiff_t repeats, void *sink))
 
 #define CK_FIELD(name, arguments) void (*name) arguments;

@@ -1,4 +1,6 @@
 # The contract of csrc/convkit.h as Cython sees it, and what the other modules need of cpu.pyx.
+from libc.stdint cimport uint32_t, uint64_t
+
 cdef extern from "convkit.h" nogil:
     ctypedef enum ck_dtype:
         CK_FLOAT32, CK_FLOAT64
@@ -81,6 +83,23 @@ cdef extern from "convkit.h" nogil:
         Py_ssize_t channels
         int alone
 
+    ctypedef enum ck_act:
+        CK_RELU, CK_LEAKY, CK_RAMP, CK_HARD_SWISH, CK_ELU, CK_GELU, CK_GELU_TANH, CK_SILU, CK_MISH, CK_SIGMOID, CK_TANH
+        CK_SOFTPLUS, CK_SOFTSIGN
+
+    ctypedef enum ck_softmax:
+        CK_SOFTMAX, CK_LOG_SOFTMAX, CK_SOFTMAX_GRAD, CK_LOG_SOFTMAX_GRAD
+
+    ctypedef struct ck_columns:
+        const void *center
+        const void *scale
+        const void *shift
+        const void *a
+        const void *b
+        const void *d
+        int relu
+        int stream
+
     ctypedef struct ck_kernels:
         const char *isa
         int vector
@@ -126,6 +145,24 @@ cdef extern from "convkit.h" nogil:
                            void *y, Py_ssize_t y_step, Py_ssize_t next, const ck_finish *finish) noexcept nogil
         void (*group_sums)(Py_ssize_t pixels, Py_ssize_t cols, const ck_group *g, Py_ssize_t lines, const ck_pixels *x,
                            const void *dy, Py_ssize_t dy_step, void *sums) noexcept nogil
+        void (*act_line)(ck_act act, Py_ssize_t n, const void *x, const void *dy, const double *how, void *y,
+                         int stream) noexcept nogil
+        void (*softmax_rows)(ck_softmax kind, Py_ssize_t rows, Py_ssize_t n, const void *a, const void *b,
+                             void *y) noexcept nogil
+        void (*column_moments)(Py_ssize_t rows, Py_ssize_t cols, const void *x, Py_ssize_t step, void *sums,
+                               Py_ssize_t sums_step) noexcept nogil
+        void (*column_apply)(Py_ssize_t rows, Py_ssize_t cols, const ck_columns *g, const void *x, Py_ssize_t step,
+                             const void *residual, void *y) noexcept nogil
+        void (*column_sums)(Py_ssize_t rows, Py_ssize_t cols, const ck_columns *g, const void *dy, const void *x,
+                            const void *y, Py_ssize_t step, void *sums, Py_ssize_t sums_step) noexcept nogil
+        void (*column_grad)(Py_ssize_t rows, Py_ssize_t cols, const ck_columns *g, const void *dy, const void *x,
+                            const void *y, Py_ssize_t step, void *dx, void *dresidual) noexcept nogil
+        void (*row_norm)(Py_ssize_t rows, Py_ssize_t n, const void *x, const void *w, const void *b, double eps,
+                         int centered, void *y, double *stats) noexcept nogil
+        void (*row_norm_grad)(Py_ssize_t rows, Py_ssize_t n, const void *dy, const void *x, const void *w, double eps,
+                              int centered, const double *stats, void *dx, void *dw, void *db) noexcept nogil
+        void (*dropout_line)(Py_ssize_t n, uint64_t first, uint64_t seed, uint32_t threshold, const double *abc,
+                             const void *x, void *y) noexcept nogil
         void (*multiply_add)(Py_ssize_t repeats, void *sink) noexcept nogil
 
     const char *const ck_isas[]

@@ -82,12 +82,15 @@ class Layer:
     ----------
     params : dict of str to Param
         Empty before `build` and for layers that learn nothing.
+    buffers : dict of str to ndarray
+        What is saved with the parameters but not trained, such as running statistics.
     input_shape : tuple of int, or None before build
         Without the batch axis, channels last.
     """
 
     def __init__(self) -> None:
         self.params: dict[str, Param] = {}
+        self.buffers: dict[str, np.ndarray] = {}
         self.input_shape: Shape | None = None
         self.dtype: np.dtype | None = None
 
@@ -98,6 +101,19 @@ class Layer:
     def param_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         """Shape of each parameter."""
         return {}
+
+    def buffer_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """Shape of each buffer."""
+        return {}
+
+    def saved_shapes(self, input_shape: Shape) -> dict[str, Shape]:
+        """Shape of all that a file keeps: parameters and buffers."""
+        return {**self.param_shapes(input_shape), **self.buffer_shapes(input_shape)}
+
+    @property
+    def saved(self) -> dict[str, np.ndarray]:
+        """All that a file keeps: the values of the parameters, and the buffers."""
+        return {**{name: param.value for name, param in self.params.items()}, **self.buffers}
 
     def multiply_adds(self, input_shape: Shape) -> int:
         """Multiplications with an addition for one sample."""
@@ -136,7 +152,7 @@ class Layer:
         rng : numpy.random.Generator
         dtype : float32 or float64
         weights : dict of str to ndarray, optional
-            Values instead of new ones, which are He normal for filters and 0 for biases.
+            Values of parameters and buffers instead of new ones, which are He normal for filters and 0 for biases.
 
         Returns
         -------
@@ -150,10 +166,12 @@ class Layer:
         input_shape = tuple(map(operator.index, input_shape))
         output_shape = self.output_shape(input_shape)
         dtype = np.dtype(dtype)
-        self.params = {
-            name: Param(self._start(name, shape, rng, dtype) if weights is None else weights[name])
-            for name, shape in self.param_shapes(input_shape).items()
+        start = {
+            name: self._start(name, shape, rng, dtype) if weights is None else weights[name]
+            for name, shape in self.saved_shapes(input_shape).items()
         }
+        self.params = {name: Param(start[name]) for name in self.param_shapes(input_shape)}
+        self.buffers = {name: np.array(start[name]) for name in self.buffer_shapes(input_shape)}
         self.input_shape, self.dtype = input_shape, dtype
         return output_shape
 

@@ -98,7 +98,7 @@ class Sequential:
         input_shape : tuple of int
             Shape of one sample, channels last.
         weights : dict of str to ndarray, optional
-            A value for each of `params`, instead of new ones.
+            A value for each of `params`, and for each buffer of a layer, instead of new ones.
 
         Returns
         -------
@@ -122,7 +122,7 @@ class Sequential:
             new = self.layers
         for i, layer in enumerate(self.layers):
             if layer in new:
-                own = None if weights is None else {name: weights[f"{i}.{name}"] for name in layer.param_shapes(inputs[i])}
+                own = None if weights is None else {name: weights[f"{i}.{name}"] for name in layer.saved_shapes(inputs[i])}
                 layer.build(inputs[i], self.rng, self.dtype, weights=own)
         self.input_shape = shape
         return inputs[-1]
@@ -140,7 +140,7 @@ class Sequential:
         wanted = {
             f"{i}.{name}": shape
             for i, layer in enumerate(self.layers)
-            for name, shape in layer.param_shapes(inputs[i]).items()
+            for name, shape in layer.saved_shapes(inputs[i]).items()
         }
         if wanted.keys() != weights.keys():
             raise ValueError(f"Sequential: weights must be {sorted(wanted)}, got {sorted(weights)}")
@@ -319,7 +319,8 @@ class Sequential:
             "dtype": self.dtype.name,
             "layers": [{"layer": type(layer).__name__, **layer.config()} for layer in self.layers],
         }
-        files.write(path, architecture, {name: param.value for name, param in self.params.items()})
+        weights = {f"{i}.{name}": array for i, layer in enumerate(self.layers) for name, array in layer.saved.items()}
+        files.write(path, architecture, weights)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, rng: int | np.random.Generator | None = None) -> Sequential:

@@ -14,6 +14,12 @@
 #include "../kernels/wino.h"
 #include "../kernels/depthwise.h"
 #include "../kernels/depthwise_sums.h"
+#include "../kernels/elementary.h"
+#include "../kernels/act.h"
+#include "../kernels/softmax.h"
+#include "../kernels/columns.h"
+#include "../kernels/rownorm.h"
+#include "../kernels/dropout.h"
 #include "../kernels/probe.h"
 
 #define CK_STRING(isa) #isa

@@ -34,6 +34,11 @@ static inline void v_fence(void) { _mm_sfence(); }                              
 static inline vf v_add(vf a, vf b) { return V(add)(a, b); }
 static inline vf v_fma(vf a, vf b, vf c) { return V(fmadd)(a, b, c); }                          /* a*b + c */
 static inline vf v_max(vf a, vf b) { return V(max)(a, b); }                                     /* a > b ? a : b */
+static inline vf v_min(vf a, vf b) { return V(min)(a, b); }                                     /* a < b ? a : b */
+static inline vf v_if_less(vf a, vf b, vf yes, vf no)                         /* a < b ? yes : no */
+{
+    return V(blendv)(no, yes, V(cmp)(a, b, _CMP_LT_OQ));
+}
 static inline vf v_pick(vf a, const uint8_t *labels, int label)               /* labels[i] == label ? a : 0 */
 {
 #if CK_DOUBLE

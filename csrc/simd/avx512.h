@@ -9,10 +9,12 @@ enum { VECS = 4, SUMS = 25, FREE_MASKS = 1 };
 typedef __m512d vf;
 typedef __mmask8 vmask;
 #define V(name) _mm512_##name##_pd
+#define V_LESS _mm512_cmp_pd_mask
 #else
 typedef __m512 vf;
 typedef __mmask16 vmask;
 #define V(name) _mm512_##name##_ps
+#define V_LESS _mm512_cmp_ps_mask
 #endif
 enum { VL = sizeof(vf) / sizeof(real) };
 
@@ -52,6 +54,15 @@ static inline void v_put_labels(uint8_t *p, vf a)                             /*
 #endif
 }
 static inline vf v_max(vf a, vf b) { return V(max)(a, b); }                                     /* a > b ? a : b */
+
+static inline vf v_min(vf a, vf b) { return V(min)(a, b); }                                     /* a < b ? a : b */
+static inline vf v_if_less(vf a, vf b, vf yes, vf no)                         /* a < b ? yes : no */
+{
+    return V(mask_blend)(V_LESS(a, b, _CMP_LT_OQ), no, yes);
+}
+static inline real v_sum(vf a) { return V(reduce_add)(a); }                                     /* in pairs of halves */
+static inline real v_top(vf a) { return V(reduce_max)(a); }
+static inline vf v_scale(vf a, vf n) { return V(scalef)(a, n); }                                /* a * 2^n, n whole */
 
 typedef __m512i vi;                                                           /* one index for each element */
 static inline vi v_indices(const int32_t *p)

@@ -22,4 +22,11 @@ static inline vf v_max(vf a, vf b)                                              
         a[i] = a[i] > b[i] ? a[i] : b[i];
     return a;
 }
+static inline vf v_if_less(vf a, vf b, vf yes, vf no)                         /* a < b ? yes : no */
+{
+    for (int i = 0; i < VL; i++)
+        yes[i] = a[i] < b[i] ? yes[i] : no[i];
+    return yes;
+}
+static inline vf v_min(vf a, vf b) { return v_if_less(a, b, a, b); }                            /* a < b ? a : b */
 #include "partial.h"

@@ -26,6 +26,8 @@ static inline void v_fence(void) {}                                             
 static inline vf v_add(vf a, vf b) { return V(vadd)(a, b); }
 static inline vf v_fma(vf a, vf b, vf c) { return V(vfma)(c, a, b); }                           /* a*b + c */
 static inline vf v_max(vf a, vf b) { return V(vbsl)(V(vcgt)(a, b), a, b); }                     /* a > b ? a : b */
+static inline vf v_min(vf a, vf b) { return V(vbsl)(V(vclt)(a, b), a, b); }                     /* a < b ? a : b */
+static inline vf v_if_less(vf a, vf b, vf yes, vf no) { return V(vbsl)(V(vclt)(a, b), yes, no); }  /* a < b ? yes : no */
 
 typedef uint8x16_t vi;                             /* one index for each byte */
 static inline vi v_indices(const int32_t *p)

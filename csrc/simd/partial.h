@@ -58,3 +58,41 @@ static inline vf v_spread(vf a, vi indices)                                   /*
     return v_load(spread);
 }
 #endif
+
+/* a * 2^n for whole numbers n from -2^10 to 2^10, in two steps, so that results may be subnormal or infinite. */
+static inline vf v_scale(vf a, vf n)
+{
+#if CK_DOUBLE
+    typedef uint64_t bits __attribute__((vector_size(sizeof(vf))));
+    enum { PLACE = 52, BIAS = 1023 };
+    const vf whole = v_add(n, v_set1(0x1.8p52 + 2 * BIAS));                   /* its low bits are the number */
+    const bits both = (bits)whole & (((uint64_t)1 << 32) - 1);
+#else
+    typedef uint32_t bits __attribute__((vector_size(sizeof(vf))));
+    enum { PLACE = 23, BIAS = 127 };
+    const vf whole = v_add(n, v_set1(0x1.8p23f + 2 * BIAS));
+    const bits both = (bits)whole & 0xFFFF;
+#endif
+    const bits half = both >> 1;
+    return a * (vf)(half << PLACE) * (vf)((both - half) << PLACE);
+}
+
+/* Across the elements of a vector, in pairs of halves. */
+static inline real v_sum(vf a)
+{
+    real whole[VL];
+    v_store(whole, a);
+    for (int half = VL / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            whole[i] += whole[i + half];
+    return whole[0];
+}
+
+static inline real v_top(vf a)
+{
+    real whole[VL];
+    v_store(whole, a);
+    for (int i = 1; i < VL; i++)
+        whole[0] = whole[i] > whole[0] ? whole[i] : whole[0];
+    return whole[0];
+}

@@ -1,0 +1,118 @@
+# Activations and dropout element by element, softmax row by row: chunks of contiguous arrays.
+from cython.parallel cimport prange, threadid
+from libc.stdint cimport uint32_t, uint64_t
+
+from convkit._core.cpu cimport (CK_ELU, CK_GELU, CK_GELU_TANH, CK_HARD_SWISH, CK_LEAKY, CK_LOG_SOFTMAX, CK_LOG_SOFTMAX_GRAD,
+                                CK_MISH, CK_RAMP, CK_RELU, CK_SIGMOID, CK_SILU, CK_SOFTMAX, CK_SOFTMAX_GRAD, CK_SOFTPLUS,
+                                CK_SOFTSIGN, CK_TANH, Watch, ck_act, ck_flush_subnormals, ck_kernels, ck_mode, ck_softmax,
+                                ck_write_mode, flushes, raise_if_stopped, stopped, table, watch)
+from convkit._core.view cimport View, drop, lift
+
+cdef enum:
+    CHUNK = 1 << 13                             # elements of a task
+    STREAM = 8 << 20                            # bytes of a result that is written past the caches
+
+ACTS = {
+    "relu": CK_RELU, "leaky": CK_LEAKY, "ramp": CK_RAMP, "hard_swish": CK_HARD_SWISH, "elu": CK_ELU, "gelu": CK_GELU,
+    "gelu_tanh": CK_GELU_TANH, "silu": CK_SILU, "mish": CK_MISH, "sigmoid": CK_SIGMOID, "tanh": CK_TANH,
+    "softplus": CK_SOFTPLUS, "softsign": CK_SOFTSIGN,
+}
+SOFTMAXES = {
+    "softmax": CK_SOFTMAX, "log_softmax": CK_LOG_SOFTMAX, "softmax_grad": CK_SOFTMAX_GRAD,
+    "log_softmax_grad": CK_LOG_SOFTMAX_GRAD,
+}
+
+
+cdef void do_chunk(ck_act act, const View *x, const View *dy, const double *how, const View *y, Py_ssize_t task,
+                   bint flush) noexcept nogil:
+    cdef Py_ssize_t size = y.buffer.itemsize, first = task * CHUNK, n = min(y.shape[0] - first, CHUNK)
+    cdef ck_mode mode = ck_flush_subnormals(flush)
+    table(size).act_line(act, n, x.data + first * size, dy.data + first * size if dy.data != NULL else NULL, how,
+                         y.data + first * size, y.shape[0] * size >= STREAM and y.data != x.data and y.data != dy.data)
+    ck_write_mode(mode)
+
+
+def act(str name, x, dy, y, int threads, double a=0, double b=0, double c=0):
+    """y = f(x), or y = dy * f'(x) where dy is given: contiguous arrays (n,), n >= 1; y may be x or dy."""
+    cdef View source, slope, target
+    cdef double how[3]
+    cdef ck_act which = ACTS[name]
+    cdef bint flush = flushes()
+    cdef Py_ssize_t task
+    cdef Watch signals = watch()
+    how[0], how[1], how[2] = a, b, c
+    source.open = slope.open = target.open = False
+    try:
+        lift(&source, x, False)
+        lift(&slope, dy, False)
+        lift(&target, y, True)
+        for task in prange((target.shape[0] - 1) // CHUNK + 1, nogil=True, schedule="static", num_threads=threads):
+            if not stopped(&signals, threadid(), task):
+                do_chunk(which, &source, &slope, how, &target, task, flush)
+    finally:
+        drop(&source)
+        drop(&slope)
+        drop(&target)
+    raise_if_stopped(&signals)
+
+
+cdef void do_rows(ck_softmax kind, const View *a, const View *b, const View *y, Py_ssize_t first, Py_ssize_t rows,
+                  bint flush) noexcept nogil:
+    cdef Py_ssize_t at = first * y.stride[0]
+    cdef ck_mode mode = ck_flush_subnormals(flush)
+    table(y.buffer.itemsize).softmax_rows(kind, min(rows, y.shape[0] - first), y.shape[4], a.data + at,
+                                          b.data + at if b.data != NULL else NULL, y.data + at)
+    ck_write_mode(mode)
+
+
+def softmax(str name, a, b, y, int threads):
+    """Contiguous arrays (rows, n), rows and n >= 1; a is x, or dy with b the result. y may be a or b."""
+    cdef View source, other, target
+    cdef ck_softmax kind = SOFTMAXES[name]
+    cdef bint flush = flushes()
+    cdef Py_ssize_t task, rows
+    cdef Watch signals = watch()
+    source.open = other.open = target.open = False
+    try:
+        lift(&source, a, False)
+        lift(&other, b, False)
+        lift(&target, y, True)
+        rows = max(CHUNK // target.shape[4], 1)
+        for task in prange((target.shape[0] - 1) // rows + 1, nogil=True, schedule="static", num_threads=threads):
+            if not stopped(&signals, threadid(), task):
+                do_rows(kind, &source, &other, &target, task * rows, rows, flush)
+    finally:
+        drop(&source)
+        drop(&other)
+        drop(&target)
+    raise_if_stopped(&signals)
+
+
+cdef void drop_chunk(const View *x, const View *y, uint64_t seed, uint32_t threshold, const double *abc, Py_ssize_t task,
+                     bint flush) noexcept nogil:
+    cdef Py_ssize_t size = y.buffer.itemsize, first = task * CHUNK
+    cdef ck_mode mode = ck_flush_subnormals(flush)
+    table(size).dropout_line(min(y.shape[0] - first, CHUNK), first, seed, threshold, abc, x.data + first * size,
+                             y.data + first * size)
+    ck_write_mode(mode)
+
+
+def dropout(x, y, uint64_t seed, uint32_t threshold, double a, double b, double c, int threads):
+    """y = c with probability threshold / 2^32, else a x + b: contiguous arrays (n,), n >= 1; y may be x."""
+    cdef View source, target
+    cdef double abc[3]
+    cdef bint flush = flushes()
+    cdef Py_ssize_t task
+    cdef Watch signals = watch()
+    abc[0], abc[1], abc[2] = a, b, c
+    source.open = target.open = False
+    try:
+        lift(&source, x, False)
+        lift(&target, y, True)
+        for task in prange((target.shape[0] - 1) // CHUNK + 1, nogil=True, schedule="static", num_threads=threads):
+            if not stopped(&signals, threadid(), task):
+                drop_chunk(&source, &target, seed, threshold, abc, task, flush)
+    finally:
+        drop(&source)
+        drop(&target)
+    raise_if_stopped(&signals)

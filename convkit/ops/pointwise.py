@@ -1,0 +1,112 @@
+"""Functions of each number on its own, for arrays of any strides: what memory order to walk, and where results go."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+
+import numpy as np
+
+from convkit._core import act as core
+from convkit._core import cpu, layout
+from convkit.ops import check
+
+SERIAL = 1 << 14                                        # elements; less than about 8 us: not worth waking another thread
+
+
+def workers(threads: Any, elements: int, op: str) -> int:
+    """How many threads a pass over so many elements is worth."""
+    count = cpu.thread_count(threads, op)[0]
+    return count if elements > SERIAL else 1
+
+
+def number(value: Any, op: str, name: str) -> float:
+    """`value` as a finite float."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{op}: {name} must be a number, got {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"{op}: {name} must be finite, got {value}")
+    return float(value)
+
+
+def pair(op: str, dy: Any, x: Any, name: str = "x") -> tuple[np.ndarray, np.ndarray]:
+    """A gradient and the array that it belongs to, alike in dtype and shape."""
+    dy, x = check.array(dy, op, "dy"), check.array(x, op, name)
+    check.same_dtype(op, **{"dy": dy, name: x})
+    if dy.shape != x.shape:
+        raise ValueError(f"{op}: dy and {name} must have the same shape, got {dy.shape} and {x.shape}")
+    return dy, x
+
+
+def check_out(op: str, out: Any, like: np.ndarray) -> None:
+    """Refuses an `out` that cannot hold a result like `like`."""
+    if not isinstance(out, np.ndarray) or out.dtype != like.dtype:
+        got = getattr(out, "dtype", type(out).__name__)
+        raise TypeError(f"{op}: out must be an ndarray of dtype {like.dtype}, got {got}")
+    if out.shape != like.shape:
+        raise ValueError(f"{op}: out must have shape {like.shape}, got {out.shape}")
+    if not out.flags.writeable:
+        raise ValueError(f"{op}: out is read-only")
+    if out.size > 1 and check.overlaps_itself(out):
+        raise ValueError(f"{op}: out overlaps itself (strides {out.strides})")
+
+
+def in_memory_order(x: np.ndarray) -> tuple[int, ...] | None:
+    """The order of axes in which the elements of `x` follow each other in memory, None if they do not."""
+    if x.flags.c_contiguous:
+        return tuple(range(x.ndim))
+    axes = tuple(sorted(range(x.ndim), key=lambda i: -x.strides[i]))
+    return axes if x.transpose(axes).flags.c_contiguous else None
+
+
+def target(out: np.ndarray | None, shape, dtype, axes: tuple[int, ...], inputs, op: str) -> np.ndarray:
+    """Where results of a contiguous `shape` go: `out`, with its axes in this order, if it may be written while the inputs are
+    read, each element after it was read; else a new array."""
+    if out is not None:
+        y = out.view(np.ndarray).transpose(axes)
+        apart = all(not np.may_share_memory(y, x) or layout.address(y) == layout.address(x) for x in inputs if x is not None)
+        if y.flags.c_contiguous and y.flags.aligned and apart:
+            return y
+    return check.empty(shape, dtype, op)
+
+
+def returned(y: np.ndarray, out: np.ndarray | None, axes: tuple[int, ...]) -> np.ndarray:
+    """What `target` gave, now filled, with the axes of the caller; in `out` if there is one."""
+    y = y.transpose(np.argsort(axes)) if axes != tuple(range(len(axes))) else y
+    if out is None:
+        return y
+    if not np.may_share_memory(y, out):
+        out[...] = y
+    return out
+
+
+def apply(op: str, act: str, x: np.ndarray, dy: np.ndarray | None, out: Any, threads: Any, *how: float) -> np.ndarray:
+    """An activation of x, or its gradient where dy is given: checked arrays of one shape."""
+    if out is not None:
+        check_out(op, out, x)
+    count = workers(threads, x.size, op)
+    axes = in_memory_order(x)
+    if axes is None:
+        axes, x = tuple(range(x.ndim)), np.ascontiguousarray(x)
+    x = x.transpose(axes)
+    dy = None if dy is None else np.ascontiguousarray(dy.transpose(axes))
+    y = target(out, x.shape, x.dtype, axes, (x, dy), op)
+    if y.size:
+        core.act(act, x.reshape(-1), None if dy is None else dy.reshape(-1), y.reshape(-1), count, *how)
+    return returned(y, out, axes)
+
+
+def rows(op: str, kind: str, a: np.ndarray, b: np.ndarray | None, axis: int, out: Any, threads: Any) -> np.ndarray:
+    """A softmax along an axis, or its gradient where b, the result, is given: checked arrays of one shape."""
+    if out is not None:
+        check_out(op, out, a)
+    count = workers(threads, a.size, op)
+    axes = (*(i for i in range(a.ndim) if i != axis % a.ndim), axis % a.ndim)
+    a = np.ascontiguousarray(a.transpose(axes))
+    b = None if b is None else np.ascontiguousarray(b.transpose(axes))
+    y = target(out, a.shape, a.dtype, axes, (a, b), op)
+    if y.size:
+        flat = (-1, a.shape[-1])
+        core.softmax(kind, a.reshape(flat), None if b is None else b.reshape(flat), y.reshape(flat), count)
+    return returned(y, out, axes)
