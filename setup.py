@@ -50,6 +50,7 @@ MODULES = [
     "im2col",
     "layout",
     "pool",
+    "resize",
     "winograd",
     "winograd_filters",
 ]

@@ -138,6 +138,8 @@ typedef struct {
                    void *y, ptrdiff_t y_step, ptrdiff_t next, const ck_finish *finish))                                     \
     X(group_sums, (ptrdiff_t pixels, ptrdiff_t cols, const ck_group *g, ptrdiff_t lines, const ck_pixels *x,                \
                    const void *dy, ptrdiff_t dy_step, void *sums))                                                          \
+    X(blend, (ptrdiff_t pixels, ptrdiff_t channels, const ptrdiff_t *first, const ptrdiff_t *place, ptrdiff_t base,         \
+              ptrdiff_t step, const void *weights, const void *source, void *target, int resume))                           \
     X(multiply_add, (ptrdiff_t repeats, void *sink))
 
 #define CK_FIELD(name, arguments) void (*name) arguments;

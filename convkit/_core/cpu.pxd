@@ -116,6 +116,8 @@ cdef extern from "convkit.h" nogil:
                            void *y, Py_ssize_t y_step, Py_ssize_t next, const ck_finish *finish) noexcept nogil
         void (*group_sums)(Py_ssize_t pixels, Py_ssize_t cols, const ck_group *g, Py_ssize_t lines, const ck_pixels *x,
                            const void *dy, Py_ssize_t dy_step, void *sums) noexcept nogil
+        void (*blend)(Py_ssize_t pixels, Py_ssize_t channels, const Py_ssize_t *first, const Py_ssize_t *place, Py_ssize_t base,
+                      Py_ssize_t step, const void *weights, const void *source, void *target, int resume) noexcept nogil
         void (*multiply_add)(Py_ssize_t repeats, void *sink) noexcept nogil
 
     const char *const ck_isas[]

@@ -13,6 +13,7 @@
 #include "../kernels/transpose.h"
 #include "../kernels/wino.h"
 #include "../kernels/depthwise.h"
+#include "../kernels/resize.h"
 #include "../kernels/probe.h"
 
 #define CK_STRING(isa) #isa
