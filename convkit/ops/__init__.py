@@ -6,7 +6,8 @@ from convkit.ops.conv import conv1d, conv2d, conv3d, conv_output_shape
 from convkit.ops.conv_grad import conv1d_grad, conv2d_grad, conv3d_grad
 from convkit.ops.explain import Explanation, explain
 from convkit.ops.filters import PackedFilters, pack_filters
-from convkit.ops.pad import crop, pad, pad_grad
+from convkit.ops.interpolate import resize, resize_grad
+from convkit.ops.padding import crop, pad, pad_grad
 from convkit.ops.pool import (
     avg_pool1d,
     avg_pool1d_grad,
@@ -58,7 +59,6 @@ from convkit.ops.pool_min import (
     min_pool3d,
     min_pool3d_grad,
 )
-from convkit.ops.resize import resize, resize_grad
 from convkit.ops.separable import separable_conv2d
 from convkit.ops.shuffle import pixel_shuffle, pixel_unshuffle
 from convkit.ops.transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d, conv_transpose_output_shape

@@ -106,7 +106,7 @@ def maximum(op, rank, x, output_size, return_indices, layout, out, threads):
 
 
 def _by_axis(op: str, x: np.ndarray, size: tuple[int, ...], with_indices: bool, threads: int | None):
-    """The maxima, channels last, and their flat indices: of lines first, so that the first of a window in row-major order wins."""
+    """The maxima and their flat indices: of lines first, so that the first of a window in row-major order wins."""
     rank, flat, unit = len(size), None, 1
     for axis in range(rank, 0, -1):
         y, places = _along(op, x, axis, size[axis - 1], with_indices, threads)

@@ -23,7 +23,7 @@ def lp_pool2d(
     x: Any, kernel_size: Any, *, p: float = 2, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
     layout: str = "NHWC", out: np.ndarray | None = None, threads: int | None = None,
 ) -> np.ndarray:  # fmt: skip
-    """p-norm of each window: ``y[n, i, j, c] = (sum over a, b of |x[n, i*sh + a*dil_h - ph, j*sw + b*dil_w - pw, c]|**p)**(1/p)``.
+    """p-norm of each window: ``y = (sum of |x|**p over the window)**(1/p)``, the windows being those of `max_pool2d`.
 
     Computed as written in the dtype of `x`: powers that overflow give inf, powers that underflow count as 0.
 

@@ -14,7 +14,9 @@ __all__ = ["pixel_shuffle", "pixel_unshuffle"]
 ORDERS = ("CRD", "DCR")
 
 
-def pixel_shuffle(x: Any, factor: int, *, order: str = "CRD", layout: str = "NHWC", out: np.ndarray | None = None) -> np.ndarray:
+def pixel_shuffle(
+    x: Any, factor: int, *, order: str = "CRD", layout: str = "NHWC", out: np.ndarray | None = None
+) -> np.ndarray:
     """Rearranges channels into blocks of pixels: ``y[n, h*r + i, w*r + j, c] = x[n, h, w, (c*r + i)*r + j]``.
 
     Its gradient is `pixel_unshuffle` of dy, and the other way round.

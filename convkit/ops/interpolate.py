@@ -73,7 +73,7 @@ def resize(
     (1, 4, 4, 3)
     """
     op = "resize"
-    rule = _rule(op, mode, coordinates, rounding, antialias, cubic_a, exclude_outside)
+    rule = rule_of(op, mode, coordinates, rounding, antialias, cubic_a, exclude_outside)
     x, first = _images(op, x, "x", layout)
     spatial = x.shape[1:-1]
     sizes, scales = _sizes(op, spatial, size, scale)
@@ -121,7 +121,7 @@ def resize_grad(
     array([2., 2.])
     """
     op = "resize_grad"
-    rule = _rule(op, mode, coordinates, rounding, antialias, cubic_a, exclude_outside)
+    rule = rule_of(op, mode, coordinates, rounding, antialias, cubic_a, exclude_outside)
     dy, first = _images(op, dy, "dy", layout)
     x_shape = check.shape_of(x_shape, op, "x_shape")
     if len(x_shape) != dy.ndim:
@@ -149,7 +149,7 @@ def _images(op: str, x: Any, name: str, layout: Any) -> tuple[np.ndarray, bool]:
     return check.images(x, rank, first, op, name), first
 
 
-def _rule(op, mode, coordinates, rounding, antialias, cubic_a, exclude_outside) -> plan.Rule:
+def rule_of(op, mode, coordinates, rounding, antialias, cubic_a, exclude_outside) -> plan.Rule:
     mode = check.choice(mode, plan.MODES, op, "mode")
     if isinstance(cubic_a, (bool, np.bool_)) or not isinstance(cubic_a, numbers.Real):
         raise TypeError(f"{op}: cubic_a must be a number, got {cubic_a!r}")

@@ -16,8 +16,9 @@ __all__ = ["crop", "pad", "pad_grad"]
 
 
 def pad(
-    x: Any, padding: Any, *, mode: str = "constant", value: float = 0.0, layout: str | None = None, out: np.ndarray | None = None
-) -> np.ndarray:
+    x: Any, padding: Any, *, mode: str = "constant", value: float = 0.0, layout: str | None = None,
+    out: np.ndarray | None = None,
+) -> np.ndarray:  # fmt: skip
     """Adds pixels around each image, as `numpy.pad` does with the mode of the same name.
 
     Parameters
