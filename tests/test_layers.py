@@ -8,6 +8,7 @@ import pickle
 
 import numpy as np
 import pytest
+from layer_cases import CASES
 
 from convkit import layers, ops
 from convkit.layers import (
@@ -60,6 +61,7 @@ TABLE = [
     (Softmax, {}, (2, 3, 4)),
     (Dropout, {"p": 0.4}, (20,)),
     (Flatten, {}, (2, 3, 4)),
+    *CASES,
 ]
 IDS = [f"{cls.__name__}{i}" for i, (cls, _, _) in enumerate(TABLE)]
 every_layer = pytest.mark.parametrize(("cls", "how", "shape"), TABLE, ids=IDS)

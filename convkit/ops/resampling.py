@@ -17,7 +17,8 @@ UNUSED = plan.average(1, 1)                             # an axis of one pixel
 
 def blend(op: str, x: np.ndarray, tables: Sequence[core.Table], y: np.ndarray, threads: int | None) -> None:
     """y = x (channels last, any strides) resampled along its spatial axes; all shapes and sizes are checked."""
-    count = cpu.thread_count(threads, op)[0] if y.size > SERIAL else 1
+    count = cpu.thread_count(threads, op)[0]
+    count = count if y.size > SERIAL else 1
     source = np.ascontiguousarray(x)
     target = y if y.flags.c_contiguous else np.empty(y.shape, y.dtype)
     d, h, w = (UNUSED.forward,) * (3 - len(tables)) + tuple(tables)

@@ -1,8 +1,8 @@
 """What each output of a resampled axis reads: places of the source and their weights, by the rules of interpolation.
 
-An output x at scale s lies at a coordinate of the source that a rule gives, named as ONNX names it; taps beyond the ends of
-the axis read its first or last pixel. Weights are worked out in float64. Taps of weight 0 are left out, so that a NaN beside
-a pixel which is met exactly does not spread, and taps on the same pixel are one.
+An output lies at a coordinate of the source that a rule gives, named as ONNX names it; taps beyond the ends of the axis read
+its first or last pixel. Weights are worked out in float64. Taps of weight 0, but for the rounding of the coordinate, are left
+out, so that a NaN beside a pixel which is met exactly does not spread; taps on the same pixel are one.
 """
 
 from __future__ import annotations
@@ -43,12 +43,13 @@ def coordinates(sources: int, outputs: int, scale: float, how: str) -> np.ndarra
     """Where the outputs lie on the axis of the source, whose first pixel is at 0."""
     x = np.arange(outputs, dtype=np.float64)
     if how == "align_corners":
-        return x * ((sources - 1) / (outputs - 1)) if outputs > 1 else x
+        return x * (sources - 1) / (outputs - 1) if outputs > 1 else x
+    exact = scale == outputs / sources                  # then products of integers, so that ties are ties
     if how == "asymmetric":
-        return x / scale
+        return x * sources / outputs if exact else x / scale
     if how == "pytorch_half_pixel" and outputs == 1:
         return x
-    x = (x + 0.5) / scale - 0.5
+    x = ((2 * x + 1) * sources - outputs) / (2 * outputs) if exact else (x + 0.5) / scale - 0.5
     if how == "half_pixel_symmetric":
         x += sources / 2 * (1 - outputs / (scale * sources))
     return x
@@ -107,8 +108,9 @@ def tables(places: np.ndarray, weights: np.ndarray, sources: int) -> Tables:
     """The tables of taps (outputs, taps): those on the same pixel added up, those of weight 0 left out."""
     outputs = len(places)
     key = np.arange(outputs)[:, None] * sources + np.clip(places, 0, sources - 1).astype(np.int64)
-    key, which = np.unique(key[weights != 0], return_inverse=True)
-    weight = np.bincount(which, weights[weights != 0])
+    real = np.abs(weights) > 4 * np.finfo(np.float64).eps * sources
+    key, which = np.unique(key[real], return_inverse=True)
+    weight = np.bincount(which, weights[real])
     reads, place = np.divmod(key, sources)
     back = np.lexsort((reads, place))
     return Tables(_table(reads, place, weight, outputs, sources),

@@ -1,0 +1,48 @@
+"""Rows of the table in test_layers.py: layers that pool, resize, pad and crop."""
+
+from __future__ import annotations
+
+from convkit import layers as l
+
+CASES = [
+    (l.MinPool1D, {"kernel_size": 3, "stride": 2, "ceil_mode": True}, (8, 2)),
+    (l.MinPool2D, {}, (4, 6, 3)),
+    (l.MinPool2D, {"kernel_size": 3, "stride": 1, "padding": 1, "dilation": 2}, (6, 7, 2)),
+    (l.MinPool3D, {"kernel_size": (1, 2, 2)}, (2, 4, 4, 2)),
+    (l.LpPool1D, {"kernel_size": 3, "p": 1, "stride": 2}, (8, 2)),
+    (l.LpPool2D, {"p": 3.5, "padding": 1}, (4, 6, 3)),
+    (l.LpPool3D, {"kernel_size": (1, 2, 2), "dilation": (1, 2, 1)}, (2, 4, 4, 2)),
+    (l.GlobalAvgPool1D, {}, (5, 3)),
+    (l.GlobalAvgPool2D, {"keepdims": True}, (3, 4, 2)),
+    (l.GlobalAvgPool3D, {}, (2, 3, 2, 3)),
+    (l.GlobalMaxPool1D, {"keepdims": True}, (5, 3)),
+    (l.GlobalMaxPool2D, {}, (3, 4, 2)),
+    (l.GlobalMaxPool3D, {}, (2, 3, 2, 3)),
+    (l.AdaptiveAvgPool1D, {"output_size": 3}, (7, 2)),
+    (l.AdaptiveAvgPool2D, {"output_size": (2, None)}, (4, 5, 3)),
+    (l.AdaptiveAvgPool2D, {"output_size": (3, 7)}, (4, 5, 3)),
+    (l.AdaptiveAvgPool3D, {"output_size": 2}, (3, 2, 4, 2)),
+    (l.AdaptiveMaxPool1D, {"output_size": 3}, (7, 2)),
+    (l.AdaptiveMaxPool2D, {"output_size": (2, 5)}, (4, 5, 3)),
+    (l.AdaptiveMaxPool3D, {"output_size": (2, None, 3)}, (3, 2, 4, 2)),
+    (l.Resize1D, {"size": 5, "mode": "cubic"}, (7, 2)),
+    (l.Resize2D, {"size": (7, 3)}, (4, 5, 3)),
+    (l.Resize2D, {"size": (2, 3), "antialias": True, "coordinates": "asymmetric"}, (5, 7, 2)),
+    (l.Resize3D, {"size": 3, "coordinates": "align_corners"}, (2, 4, 3, 2)),
+    (l.UpSampling1D, {"scale": 1.5, "mode": "linear"}, (6, 3)),
+    (l.UpSampling2D, {}, (3, 4, 2)),
+    (l.UpSampling2D, {"scale": (2, 3), "mode": "cubic"}, (3, 4, 2)),
+    (l.UpSampling3D, {"mode": "linear"}, (2, 3, 2, 2)),
+    (l.PixelShuffle, {"factor": 2}, (3, 2, 8)),
+    (l.PixelUnshuffle, {"factor": 2}, (4, 6, 2)),
+    (l.Pad1D, {"padding": ((2, 0),), "mode": "wrap"}, (4, 2)),
+    (l.Pad2D, {"padding": (1, 2), "mode": "reflect"}, (3, 4, 2)),
+    (l.Pad2D, {}, (3, 4, 2)),
+    (l.Pad3D, {"mode": "symmetric"}, (2, 2, 3, 1)),
+    (l.ZeroPad1D, {"padding": ((0, 3),)}, (4, 2)),
+    (l.ZeroPad2D, {}, (3, 4, 2)),
+    (l.ZeroPad3D, {"padding": (1, 0, 2)}, (2, 2, 3, 1)),
+    (l.Crop1D, {"cropping": ((2, 0),)}, (5, 2)),
+    (l.Crop2D, {}, (3, 4, 2)),
+    (l.Crop3D, {"cropping": (1, 0, 1)}, (4, 2, 3, 1)),
+]
