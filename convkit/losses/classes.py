@@ -11,6 +11,8 @@ from convkit.plan import geometry
 
 __all__ = ["cross_entropy", "focal", "kl_divergence"]
 
+CACHED = 1 << 18                                        # bytes of the rows that are worked on at a time
+
 
 def cross_entropy(
     logits: Any, labels: Any, *, class_weights: Any = None, ignore_index: int | None = None, label_smoothing: float = 0.0,
@@ -207,27 +209,32 @@ def _chosen(labels: np.ndarray, ignore_index: int | None) -> tuple[np.ndarray, n
 def _of_numbers(
     logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None, smoothing: float, ignore_index: int | None
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Loss of each row, gradient of their sum, and what the mean divides by."""
-    p, shifted, sums = _softmax(logits)
+    """Loss of each row, gradient of their sum, and what the mean divides by: a few rows at a time, which stay in the cache."""
+    rows, k = logits.shape
     at, kept, chosen = _chosen(labels, ignore_index)
-    own = kept.astype(p.dtype) if weights is None else kept.astype(p.dtype) * weights[chosen]
-    log_sums = np.log(sums)
-    k, real = logits.shape[1], p.dtype.type
-    losses = (log_sums - shifted[at, chosen]) * (own * real(1 - smoothing))
-    pull = own * real(1 - smoothing)                    # on the logit of the label, against the sum of all pulls
-    if smoothing:
-        each = np.full(k, smoothing / k, p.dtype) if weights is None else weights * real(smoothing / k)
-        with np.errstate(invalid="ignore"):             # a class of weight 0 does not count, however impossible it is
-            losses += np.where(each > 0, (log_sums[:, None] - shifted) * each, 0).sum(axis=1)
-        p *= (pull + each.sum())[:, None]
-        p -= each
-    elif weights is not None:
-        p *= pull[:, None]
-    p[at, chosen] -= pull
+    own = kept.astype(logits.dtype) if weights is None else kept.astype(logits.dtype) * weights[chosen]
+    pull = own * logits.dtype.type(1 - smoothing)       # on the logit of the label
+    each = np.full(k, smoothing / k, logits.dtype) * (1 if weights is None else weights)    # on every logit
+    losses, gradient = np.empty_like(own), np.empty_like(logits)
+    together = max(1, CACHED // (k * logits.itemsize))
+    for part in (slice(start, start + together) for start in range(0, rows, together)):
+        p, some = gradient[part], at[part] - part.start
+        with np.errstate(invalid="ignore"):             # a row of -inf, or with inf, has no softmax: NaN
+            np.subtract(logits[part], logits[part].max(axis=1, keepdims=True), out=p)
+            likely = np.where(pull[part] > 0, pull[part] * p[some, chosen[part]], 0)
+            if smoothing:                               # a class of weight 0 does not count, however impossible it is
+                likely += np.where(each > 0, p * each, 0).sum(axis=1)
+            np.exp(p, out=p)
+            sums, pulls = p.sum(axis=1), pull[part] + each.sum()
+            losses[part] = np.log(sums) * pulls - likely
+            p *= (pulls / sums)[:, None]
+        if smoothing:
+            p -= each
+        p[some, chosen[part]] -= pull[part]
     if ignore_index is not None:
         losses[kept == 0] = 0
-        p[kept == 0] = 0
-    return losses, p, float(own.sum(dtype=np.float64))
+        gradient[kept == 0] = 0
+    return losses, gradient, float(own.sum(dtype=np.float64))
 
 
 def _of_probabilities(

@@ -4,6 +4,7 @@
 #include "first.h"
 #include "grouped.h"
 #include "pool.h"
+#include "resize.h"
 #include "tiles.h"
 #include "wino.h"
 
@@ -21,7 +22,7 @@ static const struct {
     { "wino_input", check_wino_input }, { "wino_taps", check_wino_taps },
     { "wino_output", check_wino_output }, { "wino_filter", check_wino_filter },
     { "depthwise_strip", check_depthwise_strip }, { "depthwise_filters", check_depthwise_filters },
-    { "group_rows", check_group_rows }, { "group_sums", check_group_sums },
+    { "blend", check_blend },           { "group_rows", check_group_rows }, { "group_sums", check_group_sums },
 };
 
 static void touched(int signal)
