@@ -67,6 +67,7 @@ cdef struct Work:                               # what all tasks share
     Py_ssize_t sources[3]
     Py_ssize_t outputs[3]
     Py_ssize_t channels, itemsize, piece, pieces
+    Py_ssize_t *spans                           # pixels lo <= i < hi of a source line that each piece of a line reads
     bint flush
     const char *x
     char *y
@@ -106,14 +107,14 @@ cdef const char *add_lines(const Work *w, Py_ssize_t n, Py_ssize_t od, Py_ssize_
     return room
 
 
-cdef void blend_line(const Work *w, Table last, Py_ssize_t task, char *room) noexcept nogil:
+cdef void blend_line(const Work *w, Py_ssize_t task, char *room) noexcept nogil:
     """One task: outputs start to stop of a line."""
-    cdef Py_ssize_t line = task // w.pieces, start = task % w.pieces * w.piece, stop = min(start + w.piece, w.outputs[2])
+    cdef Py_ssize_t line = task // w.pieces, piece = task % w.pieces, start = piece * w.piece
+    cdef Py_ssize_t stop = min(start + w.piece, w.outputs[2]), lo = w.spans[2 * piece], hi = w.spans[2 * piece + 1]
     cdef Py_ssize_t oh = line % w.outputs[1], od = line // w.outputs[1] % w.outputs[0]
-    cdef Py_ssize_t n = line // (w.outputs[1] * w.outputs[0]), lo, hi
+    cdef Py_ssize_t n = line // (w.outputs[1] * w.outputs[0])
     cdef const char *x = room
     cdef ck_mode mode = ck_flush_subnormals(w.flush)
-    lo, hi = last.span(start, stop)
     if hi > lo:
         x = add_lines(w, n, od, oh, lo, (hi - lo) * w.channels, room)
     w.k.blend(stop - start, w.channels, w.first[2] + start, w.place[2], lo, w.channels, w.weight[2], x,
@@ -142,7 +143,7 @@ def resample(Table d, Table h, Table v, x, y, Py_ssize_t piece, scratch, int thr
 cdef void run(Table d, Table h, Table v, const View *x, const View *y, Py_ssize_t piece, char *room, Py_ssize_t each,
               int threads) except *:
     cdef Work w
-    cdef Py_ssize_t task, tasks
+    cdef Py_ssize_t task, tasks, i
     cdef Watch signals = watch()
     w.first[0], w.first[1], w.first[2] = d.first, h.first, v.first
     w.place[0], w.place[1], w.place[2] = d.place, h.place, v.place
@@ -156,7 +157,13 @@ cdef void run(Table d, Table h, Table v, const View *x, const View *y, Py_ssize_
     w.k, w.flush, w.x, w.y = table(w.itemsize), flushes(), x.data, y.data
     w.piece, w.pieces = piece, (v.outputs - 1) // piece + 1
     tasks = x.shape[0] * d.outputs * h.outputs * w.pieces
+    w.spans = <Py_ssize_t *>PyMem_Malloc(2 * w.pieces * sizeof(Py_ssize_t))
+    if w.spans == NULL:
+        raise MemoryError("resize: no room for the pieces of a line")
+    for i in range(w.pieces):
+        w.spans[2 * i], w.spans[2 * i + 1] = v.span(i * piece, min((i + 1) * piece, v.outputs))
     for task in prange(tasks, nogil=True, schedule="static", num_threads=threads):
         if not stopped(&signals, threadid(), task):
-            blend_line(&w, v, task, room + each * threadid())
+            blend_line(&w, task, room + each * threadid())
+    PyMem_Free(w.spans)
     raise_if_stopped(&signals)
