@@ -51,6 +51,7 @@ MODULES = [
     "layout",
     "norm",
     "pool",
+    "resize",
     "winograd",
     "winograd_filters",
     "winograd_pack",

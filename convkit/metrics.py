@@ -12,9 +12,9 @@ def accuracy(outputs: np.ndarray, targets: np.ndarray) -> float:
 
     Parameters
     ----------
-    outputs : ndarray of shape (N, K)
+    outputs : ndarray of shape (N, K) or (N, ..., K)
         Logits or probabilities.
-    targets : ndarray of shape (N,) of class numbers, or (N, K) of probabilities
+    targets : ndarray of shape (N,) or (N, ...) of class numbers, or of the shape of outputs, of probabilities
 
     Returns
     -------
@@ -33,12 +33,12 @@ def accuracy(outputs: np.ndarray, targets: np.ndarray) -> float:
     0.5
     """
     outputs, targets = np.asarray(outputs), np.asarray(targets)
-    rows = outputs.shape[:1] if outputs.ndim == 2 else None
+    rows = outputs.shape[:-1] if outputs.ndim >= 2 else None
     if targets.shape not in (rows, outputs.shape) or not outputs.size:
-        wanted = "outputs (N, K) with N, K >= 1 and targets (N,) or (N, K)"
+        wanted = "outputs (N, K) with N, K >= 1 and targets (N,) or (N, K), or both with more axes between"
         raise ValueError(f"accuracy: wanted {wanted}, got {outputs.shape} and {targets.shape}")
-    classes = targets.argmax(axis=1) if targets.ndim == 2 else targets
-    return float(np.mean(outputs.argmax(axis=1) == classes))
+    classes = targets.argmax(axis=-1) if targets.shape == outputs.shape else targets
+    return float(np.mean(outputs.argmax(axis=-1) == classes))
 
 
 METRICS = {"accuracy": accuracy}

@@ -198,6 +198,8 @@ typedef struct {
                       const double *stats, void *dx, void *dw, void *db))                                                   \
     X(dropout_line, (ptrdiff_t n, uint64_t first, uint64_t seed, uint32_t threshold, const double *abc, const void *x,      \
                      void *y))                                                                                              \
+    X(blend, (ptrdiff_t pixels, ptrdiff_t channels, const ptrdiff_t *first, const ptrdiff_t *place, ptrdiff_t base,         \
+              ptrdiff_t step, const void *weights, const void *source, void *target, int resume))                           \
     X(multiply_add, (ptrdiff_t repeats, void *sink))
 
 #define CK_FIELD(name, arguments) void (*name) arguments;

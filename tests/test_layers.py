@@ -8,114 +8,23 @@ import pickle
 
 import numpy as np
 import pytest
+from layer_cases import CASES
 
 from convkit import layers, ops
 from convkit.layers import (
-    CELU,
-    ELU,
-    GELU,
-    SELU,
-    AlphaDropout,
-    AvgPool1D,
     AvgPool2D,
-    AvgPool3D,
     BatchNorm,
-    Conv1D,
     Conv2D,
-    Conv3D,
-    ConvTranspose1D,
     ConvTranspose2D,
-    ConvTranspose3D,
     Dense,
     Dropout,
-    Flatten,
-    GroupNorm,
-    HardSigmoid,
-    HardSwish,
-    InstanceNorm,
     Layer,
-    LayerNorm,
-    LeakyReLU,
-    LocalResponseNorm,
-    LogSoftmax,
-    MaxPool1D,
     MaxPool2D,
-    MaxPool3D,
-    Mish,
     Param,
-    PReLU,
-    ReLU,
-    ReLU6,
-    RMSNorm,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Softsign,
-    SpatialDropout,
-    Tanh,
 )
 
-TABLE = [
-    (Conv1D, {"out_channels": 3, "kernel_size": 3, "stride": 2, "padding": "same"}, (7, 2)),
-    (Conv1D, {"out_channels": 2, "kernel_size": 2, "padding": ((1, 0),), "bias": False}, (5, 1)),
-    (Conv2D, {"out_channels": 4, "kernel_size": 3}, (5, 6, 2)),
-    (Conv2D, {"out_channels": 4, "kernel_size": (1, 2), "stride": (2, 1), "activation": "relu"}, (5, 4, 3)),
-    (Conv2D, {"out_channels": 4, "kernel_size": 3, "padding": ((1, 0), (2, 1)), "dilation": (1, 2), "groups": 2}, (4, 5, 6)),
-    (Conv2D, {"out_channels": 2, "kernel_size": 1, "bias": False, "activation": "relu"}, (3, 3, 5)),
-    (Conv1D, {"out_channels": 3, "kernel_size": 3, "padding": "causal", "pad_mode": "edge"}, (6, 2)),
-    (Conv2D, {"out_channels": 3, "kernel_size": 3, "padding": "same", "pad_mode": "reflect", "stride": 2}, (5, 4, 2)),
-    (Conv3D, {"out_channels": 2, "kernel_size": 2, "padding": 1}, (3, 2, 3, 2)),
-    (ConvTranspose1D, {"out_channels": 3, "kernel_size": 4, "stride": 2, "padding": 1}, (5, 2)),
-    (ConvTranspose2D, {"out_channels": 4, "kernel_size": 3, "stride": 2, "padding": "same", "groups": 2}, (3, 4, 6)),
-    (ConvTranspose2D, {"out_channels": 2, "kernel_size": (2, 3), "stride": 2, "output_padding": (1, 0), "bias": False,
-                       "activation": "relu"}, (3, 4, 3)),
-    (ConvTranspose3D, {"out_channels": 2, "kernel_size": 2, "dilation": (1, 2, 1), "activation": "relu"}, (2, 3, 2, 3)),
-    (Dense, {"units": 5}, (7,)),
-    (Dense, {"units": 3, "bias": False, "activation": "relu"}, (4,)),
-    (Dense, {"units": 1}, (1,)),
-    (MaxPool1D, {"kernel_size": 3, "stride": 2, "ceil_mode": True}, (8, 2)),
-    (MaxPool2D, {}, (4, 6, 3)),
-    (MaxPool2D, {"kernel_size": 3, "stride": 1, "padding": 1, "dilation": 2}, (6, 7, 2)),
-    (MaxPool3D, {"kernel_size": (1, 2, 2)}, (2, 4, 4, 2)),
-    (AvgPool1D, {"kernel_size": 2, "padding": 1, "count_include_pad": False}, (6, 2)),
-    (AvgPool2D, {"kernel_size": (2, 3), "stride": (1, 2)}, (5, 6, 3)),
-    (AvgPool3D, {}, (2, 4, 4, 1)),
-    (ReLU, {}, (3, 4, 2)),
-    (Softmax, {}, (6,)),
-    (Softmax, {}, (2, 3, 4)),
-    (LogSoftmax, {}, (2, 3, 4)),
-    (ReLU6, {}, (7,)),
-    (LeakyReLU, {"negative_slope": 0.1}, (7,)),
-    (PReLU, {}, (3, 4)),
-    (ELU, {"alpha": 0.5}, (7,)),
-    (SELU, {}, (7,)),
-    (CELU, {"alpha": 2.0}, (7,)),
-    (GELU, {}, (3, 7)),
-    (GELU, {"approximate": "tanh"}, (7,)),
-    (SiLU, {}, (7,)),
-    (Mish, {}, (7,)),
-    (Sigmoid, {}, (7,)),
-    (HardSigmoid, {}, (7,)),
-    (HardSwish, {}, (7,)),
-    (Tanh, {}, (7,)),
-    (Softplus, {"beta": 2.0}, (7,)),
-    (Softsign, {}, (7,)),
-    (BatchNorm, {}, (3, 4, 5)),
-    (BatchNorm, {"momentum": 0.5, "eps": 0.01, "activation": "relu"}, (4, 3)),
-    (BatchNorm, {"affine": False}, (2, 3, 2, 2)),
-    (LayerNorm, {}, (3, 5)),
-    (GroupNorm, {"num_groups": 2}, (3, 4)),
-    (InstanceNorm, {"affine": True}, (3, 4, 2)),
-    (RMSNorm, {}, (3, 5)),
-    (LocalResponseNorm, {"size": 3, "alpha": 0.5}, (3, 5)),
-    (Dropout, {"p": 0.4}, (20,)),
-    (SpatialDropout, {"p": 0.4}, (3, 20)),
-    (AlphaDropout, {"p": 0.4}, (20,)),
-    (Flatten, {}, (2, 3, 4)),
-]
-IDS = [f"{cls.__name__}{i}" for i, (cls, _, _) in enumerate(TABLE)]
-every_layer = pytest.mark.parametrize(("cls", "how", "shape"), TABLE, ids=IDS)
+IDS = [f"{cls.__name__}{i}" for i, (cls, _, _) in enumerate(CASES)]
+every_layer = pytest.mark.parametrize(("cls", "how", "shape"), CASES, ids=IDS)
 
 
 def built(cls: type[Layer], how: dict, shape: tuple, dtype=np.float64) -> Layer:
@@ -148,7 +57,7 @@ def slopes(function, at: np.ndarray, h: float = 1e-5) -> np.ndarray:
 
 def test_the_table_has_every_layer():
     classes = {getattr(layers, name) for name in layers.__all__} - {Layer, Param}
-    assert {cls for cls, _, _ in TABLE} == classes
+    assert {cls for cls, _, _ in CASES} == classes
 
 
 @every_layer

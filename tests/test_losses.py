@@ -83,7 +83,7 @@ def test_wrong_labels_are_one_clear_error(labels, error, words):
         cross_entropy(np.zeros((3, 3)), labels)
 
 
-@pytest.mark.parametrize("shape", [(3,), (3, 0), (0, 3), (3, 2, 2)])
+@pytest.mark.parametrize("shape", [(3,), (3, 0), (0, 3)])
 def test_wrong_logits_are_one_clear_error(shape):
     with pytest.raises(ValueError, match="logits must have shape"):
         cross_entropy(np.zeros(shape), np.zeros(shape[:1], int))

@@ -36,7 +36,7 @@ BAD_FIT = [
     ({"optimizer": "adamw"}, ValueError, "fit: unknown optimizer 'adamw', wanted one of adam, sgd"),
     ({"optimizer": Adam}, TypeError, "fit: optimizer must be"),
     ({"optimizer": None}, TypeError, "fit: optimizer must be"),
-    ({"loss": "mse"}, ValueError, "fit: unknown loss 'mse', wanted one of cross_entropy"),
+    ({"loss": "hinge"}, ValueError, "fit: unknown loss 'hinge', wanted one of binary_cross_entropy, "),
     ({"loss": 3}, TypeError, "fit: loss must be"),
     ({"metrics": ("auc",)}, ValueError, "fit: unknown metric 'auc', wanted one of accuracy"),
     ({"metrics": "accuracy"}, TypeError, "fit: metrics must be a tuple"),

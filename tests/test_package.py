@@ -81,7 +81,8 @@ def test_every_public_name_exists_and_is_documented():
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_every_rank_has_every_op(rank):
-    for kind in ("conv", "max_pool", "avg_pool"):
+    for kind in ("conv", "max_pool", "avg_pool", "min_pool", "lp_pool", "global_avg_pool", "global_max_pool",
+                 "adaptive_avg_pool", "adaptive_max_pool", "max_unpool"):
         for suffix in ("", "_grad"):
             name = f"{kind}{rank}d{suffix}"
             assert name in convkit.__all__
@@ -89,9 +90,9 @@ def test_every_rank_has_every_op(rank):
 
 
 def test_ops_take_arrays_first_and_everything_else_by_name():
-    arrays = {"x", "w", "b", "dy", "x_shape", "kernel_size"}
+    arrays = {"x", "w", "b", "dy", "x_shape", "kernel_size", "output_size"}
     for name in convkit.__all__:
-        if re.fullmatch(r"(conv|max_pool|avg_pool)[123]d(_grad)?", name):
+        if re.fullmatch(r"(conv|\w*(max|avg|min|lp)_pool)[123]d(_grad)?", name):
             for parameter in inspect.signature(getattr(convkit, name)).parameters.values():
                 expected = parameter.POSITIONAL_OR_KEYWORD if parameter.name in arrays else parameter.KEYWORD_ONLY
                 assert parameter.kind == expected, f"{name}: {parameter}"

@@ -163,6 +163,8 @@ cdef extern from "convkit.h" nogil:
                               int centered, const double *stats, void *dx, void *dw, void *db) noexcept nogil
         void (*dropout_line)(Py_ssize_t n, uint64_t first, uint64_t seed, uint32_t threshold, const double *abc,
                              const void *x, void *y) noexcept nogil
+        void (*blend)(Py_ssize_t pixels, Py_ssize_t channels, const Py_ssize_t *first, const Py_ssize_t *place, Py_ssize_t base,
+                      Py_ssize_t step, const void *weights, const void *source, void *target, int resume) noexcept nogil
         void (*multiply_add)(Py_ssize_t repeats, void *sink) noexcept nogil
 
     const char *const ck_isas[]

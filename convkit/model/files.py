@@ -23,49 +23,7 @@ __all__ = ["ModelFileError", "read", "write"]
 
 FORMAT, VERSION = "convkit", 1
 DTYPES = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
-LAYERS: dict[str, type[Layer]] = {
-    "AlphaDropout": layers.AlphaDropout,
-    "AvgPool1D": layers.AvgPool1D,
-    "AvgPool2D": layers.AvgPool2D,
-    "AvgPool3D": layers.AvgPool3D,
-    "BatchNorm": layers.BatchNorm,
-    "CELU": layers.CELU,
-    "Conv1D": layers.Conv1D,
-    "Conv2D": layers.Conv2D,
-    "Conv3D": layers.Conv3D,
-    "ConvTranspose1D": layers.ConvTranspose1D,
-    "ConvTranspose2D": layers.ConvTranspose2D,
-    "ConvTranspose3D": layers.ConvTranspose3D,
-    "Dense": layers.Dense,
-    "Dropout": layers.Dropout,
-    "ELU": layers.ELU,
-    "Flatten": layers.Flatten,
-    "GELU": layers.GELU,
-    "GroupNorm": layers.GroupNorm,
-    "HardSigmoid": layers.HardSigmoid,
-    "HardSwish": layers.HardSwish,
-    "InstanceNorm": layers.InstanceNorm,
-    "LayerNorm": layers.LayerNorm,
-    "LeakyReLU": layers.LeakyReLU,
-    "LocalResponseNorm": layers.LocalResponseNorm,
-    "LogSoftmax": layers.LogSoftmax,
-    "MaxPool1D": layers.MaxPool1D,
-    "MaxPool2D": layers.MaxPool2D,
-    "MaxPool3D": layers.MaxPool3D,
-    "Mish": layers.Mish,
-    "PReLU": layers.PReLU,
-    "RMSNorm": layers.RMSNorm,
-    "ReLU": layers.ReLU,
-    "ReLU6": layers.ReLU6,
-    "SELU": layers.SELU,
-    "SiLU": layers.SiLU,
-    "Sigmoid": layers.Sigmoid,
-    "Softmax": layers.Softmax,
-    "Softplus": layers.Softplus,
-    "Softsign": layers.Softsign,
-    "SpatialDropout": layers.SpatialDropout,
-    "Tanh": layers.Tanh,
-}
+LAYERS: dict[str, type[Layer]] = {name: getattr(layers, name) for name in layers.__all__ if name not in ("Layer", "Param")}
 
 
 class ModelFileError(ValueError):

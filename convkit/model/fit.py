@@ -16,7 +16,8 @@ import numpy as np
 from convkit.callbacks import History, Progress
 from convkit.layers import Softmax
 from convkit.layers.base import positive
-from convkit.losses import LOSSES, class_targets, cross_entropy, plain_array
+from convkit.losses import LOSSES, binary_cross_entropy, binary_focal, class_targets, cross_entropy, dice, focal, kl_divergence
+from convkit.losses.targets import plain_array
 from convkit.metrics import METRICS, accuracy
 from convkit.optim import OPTIMIZERS
 from convkit.plan import geometry
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["Settings", "evaluate", "generator", "inputs", "samples", "train"]
 
 EVALUATION_BATCH = 256  # no gradients are kept, so it need not be the training batch
+CLASS_LOSSES = (cross_entropy, focal, kl_divergence)
+BINARY_LOSSES = (binary_cross_entropy, binary_focal, dice)
+OTHER_LOSSES = tuple(loss for loss in LOSSES.values() if loss not in CLASS_LOSSES)
 
 
 class Settings:
@@ -39,7 +43,7 @@ class Settings:
         epochs: int = 1,
         optimizer: Any = "adam",
         loss: str | Callable = "cross_entropy",
-        metrics: Iterable[str | Callable] = (),
+        metrics: Iterable[str | Callable] | None = None,
         verbose: int = 0,
         callbacks: Iterable[Callable] = (),
         check_finite: bool = False,
@@ -57,6 +61,8 @@ class Settings:
         if not callable(getattr(self.optimizer, "step", None)) or isinstance(self.optimizer, type):
             raise TypeError(f"{op}: optimizer must be a name or an object with step(params), got {optimizer!r}")
         self.loss = _function(op, "loss", loss, LOSSES)
+        if metrics is None:
+            metrics = () if self.loss in OTHER_LOSSES else ("accuracy",)
         if isinstance(metrics, str) or not isinstance(metrics, Iterable):
             raise TypeError(f"{op}: metrics must be a tuple of names or functions, got {metrics!r}")
         self.metrics = {_label(m): _function(op, "metric", m, METRICS) for m in metrics}
@@ -64,8 +70,8 @@ class Settings:
         for callback in self.callbacks:
             if not callable(callback):
                 raise TypeError(f"{op}: a callback must be a function of (model, epoch, logs), got {callback!r}")
-        if self.loss is cross_entropy and isinstance(model.layers[-1], Softmax):
-            raise ValueError(f"{op}: cross_entropy takes logits; leave out the Softmax at the end of the model")
+        if self.loss in (*CLASS_LOSSES, *BINARY_LOSSES) and isinstance(model.layers[-1], Softmax):
+            raise ValueError(f"{op}: {self.loss.__name__} takes logits; leave out the Softmax at the end of the model")
 
 
 def train(
@@ -222,12 +228,23 @@ def samples(
         raise ValueError(f"{op}: {prefix}x is empty")
     if y.ndim == 0 or len(y) != len(x):
         raise ValueError(f"{op}: {prefix}x has {len(x)} samples, {prefix}y has shape {y.shape}")
-    output = model.shapes(x.shape[1:])[-1]
-    if how.loss is cross_entropy or accuracy in how.metrics.values():
-        if len(output) != 1:
-            raise ValueError(f"{op}: classes need outputs of shape (K,), the model gives {output}; end it with Dense(K)")
-        y = class_targets(y, len(x), output[0], op, f"{prefix}y")
-    return x, y
+    return x, _targets(how, y, model.shapes(x.shape[1:])[-1], f"{prefix}y")
+
+
+def _targets(how: Settings, y: np.ndarray, output: tuple[int, ...], name: str) -> np.ndarray:
+    """y, checked as far as the loss and the metrics are known."""
+    op, dtype = how.op, how.model.dtype
+    if how.loss in CLASS_LOSSES or accuracy in how.metrics.values():
+        if len(output) != 1 and y.ndim == 1:
+            wanted = f"one class a sample needs outputs of shape (K,), the model gives {output}"
+            raise ValueError(f"{op}: {wanted}; end it with Dense(K)")
+        return class_targets(y, (len(y), *output[:-1]), output[-1], op, name)
+    if how.loss in OTHER_LOSSES:
+        if y.dtype != dtype and not (y.dtype == bool and how.loss in BINARY_LOSSES):
+            raise TypeError(f"{op}: {name} has dtype {y.dtype}, the model works in {dtype}; write {name}.astype(np.{dtype})")
+        if y.shape[1:] != output:
+            raise ValueError(f"{op}: {name} must have the shape of the outputs {(len(y), *output)}, got {y.shape}")
+    return y
 
 
 def inputs(op: str, name: str, x: Any, dtype: np.dtype, shape: tuple[int, ...] | None) -> np.ndarray:

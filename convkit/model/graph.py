@@ -200,7 +200,7 @@ class Sequential:
         epochs: int = 1,
         optimizer: Any = "adam",
         loss: str | Callable = "cross_entropy",
-        metrics: Iterable[str | Callable] = ("accuracy",),
+        metrics: Iterable[str | Callable] | None = None,
         validation_split: float = 0.0,
         validation_data: tuple[Any, Any] | None = None,
         rng: int | np.random.Generator | None = None,
@@ -220,12 +220,16 @@ class Sequential:
         x : array_like of shape (N, *input_shape), dtype of the model
             An array is read where it lies, so a callback may write other samples into it for the next epoch.
         y : array_like of shape (N,) of class numbers, or (N, K) of probabilities
+            For losses that are not about classes, of the shape and dtype of the outputs; for outputs (N, ..., K) with a
+            class at each position, class numbers (N, ...).
         batch_size : int, default 32
         epochs : int, default 1
         optimizer : "adam", "sgd" or an object of convkit.optim
             An object keeps its averages, so a second `fit` goes on where the first stopped.
-        loss : "cross_entropy" or callable (outputs, targets) -> (loss, gradient)
+        loss : str or callable (outputs, targets) -> (loss, gradient)
+            The name of a function of convkit.losses; one with options is ``functools.partial(losses.focal, gamma=3)``.
         metrics : iterable of "accuracy" or callable (outputs, targets) -> float
+            By default the accuracy, and nothing for losses that are not about classes.
         validation_split : float in [0, 1), default 0
             Share of the samples held out, drawn at random, of each class alike.
         validation_data : (x, y), optional
@@ -258,7 +262,7 @@ class Sequential:
         *,
         batch_size: int = 256,
         loss: str | Callable = "cross_entropy",
-        metrics: Iterable[str | Callable] = ("accuracy",),
+        metrics: Iterable[str | Callable] | None = None,
     ) -> dict[str, float]:
         """Loss and metrics over samples, without training.
 

@@ -38,17 +38,12 @@ from convkit.ops.activations_grad import (
 from convkit.ops.columns import col2im, im2col
 from convkit.ops.conv import conv1d, conv2d, conv3d, conv_output_shape
 from convkit.ops.conv_grad import conv1d_grad, conv2d_grad, conv3d_grad
-from convkit.ops.dropout import (
-    alpha_dropout,
-    alpha_dropout_grad,
-    dropout,
-    dropout_grad,
-    spatial_dropout,
-    spatial_dropout_grad,
-)
+from convkit.ops.dropout import alpha_dropout, alpha_dropout_grad, dropout, dropout_grad, spatial_dropout, spatial_dropout_grad
 from convkit.ops.explain import Explanation, explain
 from convkit.ops.filters import PackedFilters, pack_filters
+from convkit.ops.interpolate import resize, resize_grad
 from convkit.ops.norm import batch_norm, batch_norm_grad, group_norm, group_norm_grad, instance_norm, instance_norm_grad
+from convkit.ops.padding import crop, pad, pad_grad
 from convkit.ops.pool import (
     avg_pool1d,
     avg_pool1d_grad,
@@ -63,6 +58,36 @@ from convkit.ops.pool import (
     max_pool3d,
     max_pool3d_grad,
 )
+from convkit.ops.pool_adaptive import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool1d_grad,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_grad,
+    adaptive_avg_pool3d,
+    adaptive_avg_pool3d_grad,
+    adaptive_max_pool1d,
+    adaptive_max_pool1d_grad,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_grad,
+    adaptive_max_pool3d,
+    adaptive_max_pool3d_grad,
+)
+from convkit.ops.pool_global import (
+    global_avg_pool1d,
+    global_avg_pool1d_grad,
+    global_avg_pool2d,
+    global_avg_pool2d_grad,
+    global_avg_pool3d,
+    global_avg_pool3d_grad,
+    global_max_pool1d,
+    global_max_pool1d_grad,
+    global_max_pool2d,
+    global_max_pool2d_grad,
+    global_max_pool3d,
+    global_max_pool3d_grad,
+)
+from convkit.ops.pool_lp import lp_pool1d, lp_pool1d_grad, lp_pool2d, lp_pool2d_grad, lp_pool3d, lp_pool3d_grad
+from convkit.ops.pool_min import min_pool1d, min_pool1d_grad, min_pool2d, min_pool2d_grad, min_pool3d, min_pool3d_grad
 from convkit.ops.rownorm import (
     layer_norm,
     layer_norm_grad,
@@ -72,12 +97,26 @@ from convkit.ops.rownorm import (
     rms_norm_grad,
 )
 from convkit.ops.separable import separable_conv2d
+from convkit.ops.shuffle import pixel_shuffle, pixel_unshuffle
 from convkit.ops.transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d, conv_transpose_output_shape
 from convkit.ops.transpose_grad import conv_transpose1d_grad, conv_transpose2d_grad, conv_transpose3d_grad
+from convkit.ops.unpool import max_unpool1d, max_unpool1d_grad, max_unpool2d, max_unpool2d_grad, max_unpool3d, max_unpool3d_grad
 
 __all__ = [
     "Explanation",
     "PackedFilters",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool1d_grad",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_grad",
+    "adaptive_avg_pool3d",
+    "adaptive_avg_pool3d_grad",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool1d_grad",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool2d_grad",
+    "adaptive_max_pool3d",
+    "adaptive_max_pool3d_grad",
     "alpha_dropout",
     "alpha_dropout_grad",
     "avg_pool1d",
@@ -105,6 +144,7 @@ __all__ = [
     "conv_transpose3d",
     "conv_transpose3d_grad",
     "conv_transpose_output_shape",
+    "crop",
     "dropout",
     "dropout_grad",
     "elu",
@@ -112,6 +152,18 @@ __all__ = [
     "explain",
     "gelu",
     "gelu_grad",
+    "global_avg_pool1d",
+    "global_avg_pool1d_grad",
+    "global_avg_pool2d",
+    "global_avg_pool2d_grad",
+    "global_avg_pool3d",
+    "global_avg_pool3d_grad",
+    "global_max_pool1d",
+    "global_max_pool1d_grad",
+    "global_max_pool2d",
+    "global_max_pool2d_grad",
+    "global_max_pool3d",
+    "global_max_pool3d_grad",
     "group_norm",
     "group_norm_grad",
     "hard_sigmoid",
@@ -129,21 +181,45 @@ __all__ = [
     "local_response_norm_grad",
     "log_softmax",
     "log_softmax_grad",
+    "lp_pool1d",
+    "lp_pool1d_grad",
+    "lp_pool2d",
+    "lp_pool2d_grad",
+    "lp_pool3d",
+    "lp_pool3d_grad",
     "max_pool1d",
     "max_pool1d_grad",
     "max_pool2d",
     "max_pool2d_grad",
     "max_pool3d",
     "max_pool3d_grad",
+    "max_unpool1d",
+    "max_unpool1d_grad",
+    "max_unpool2d",
+    "max_unpool2d_grad",
+    "max_unpool3d",
+    "max_unpool3d_grad",
+    "min_pool1d",
+    "min_pool1d_grad",
+    "min_pool2d",
+    "min_pool2d_grad",
+    "min_pool3d",
+    "min_pool3d_grad",
     "mish",
     "mish_grad",
     "pack_filters",
+    "pad",
+    "pad_grad",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "prelu",
     "prelu_grad",
     "relu",
     "relu6",
     "relu6_grad",
     "relu_grad",
+    "resize",
+    "resize_grad",
     "rms_norm",
     "rms_norm_grad",
     "selu",

@@ -5,6 +5,7 @@
 #include "grouped.h"
 #include "norm.h"
 #include "pool.h"
+#include "resize.h"
 #include "tiles.h"
 #include "wino.h"
 
@@ -27,7 +28,7 @@ static const struct {
     { "column_sums", check_columns },   { "column_grad", check_columns },
     { "row_norm", check_row_norm },     { "row_norm_grad", check_row_norm },
     { "dropout_line", check_dropout_line },
-    { "group_rows", check_group_rows }, { "group_sums", check_group_sums },
+    { "blend", check_blend },           { "group_rows", check_group_rows }, { "group_sums", check_group_sums },
 };
 
 static void touched(int signal)

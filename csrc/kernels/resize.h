@@ -1,0 +1,69 @@
+/* Weighted sums of pixels, for resampling:
+ *
+ *     y[p][c] = sum over first[p] <= t < first[p + 1] of  weight[t] * x[(place[t] - base)*step + c],   p < pixels, c < channels
+ *
+ * y        pixels next to each other; with `resume` it holds sums that are gone on from
+ * x        element c of place `base`; places lie `step` apart
+ *
+ * pixels >= 1, channels >= 1. An output without taps is 0. Each sum has one accumulator and the order of the taps; a pixel
+ * that has one tap of weight 1 is copied, so that no bit of it changes.
+ */
+CK_INLINE void blend_words(const int vecs, const int resume, const ptrdiff_t n, ptrdiff_t taps, const ptrdiff_t *place,
+                           ptrdiff_t base, ptrdiff_t step, const real *weight, const real *x, real *y)
+{
+    vf sums[4];
+    ptrdiff_t t = 0;
+    if (resume)
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++)
+            sums[v] = n == VL ? v_load(y + v * VL) : v_load_n(y + v * VL, n);
+    else {
+        const real *from = x + (place[0] - base) * step;
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++)
+            sums[v] = v_set1(weight[0]) * (n == VL ? v_load(from + v * VL) : v_load_n(from + v * VL, n));
+        t = 1;
+    }
+    for (; t < taps; t++) {
+        const real *from = x + (place[t] - base) * step;
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++)
+            sums[v] = v_fma(v_set1(weight[t]), n == VL ? v_load(from + v * VL) : v_load_n(from + v * VL, n), sums[v]);
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < vecs; v++)
+        if (n == VL)
+            v_store(y + v * VL, sums[v]);
+        else
+            v_store_n(y + v * VL, sums[v], n);
+}
+
+CK_INLINE void blend_pixel(const int resume, ptrdiff_t channels, ptrdiff_t taps, const ptrdiff_t *place, ptrdiff_t base,
+                           ptrdiff_t step, const real *weight, const real *x, real *y)
+{
+    ptrdiff_t c = 0;
+    for (; c + 4 * VL <= channels; c += 4 * VL)
+        blend_words(4, resume, VL, taps, place, base, step, weight, x + c, y + c);
+    for (; c + VL <= channels; c += VL)
+        blend_words(1, resume, VL, taps, place, base, step, weight, x + c, y + c);
+    if (c < channels)
+        blend_words(1, resume, channels - c, taps, place, base, step, weight, x + c, y + c);
+}
+
+static void blend(ptrdiff_t pixels, ptrdiff_t channels, const ptrdiff_t *first, const ptrdiff_t *place, ptrdiff_t base,
+                  ptrdiff_t step, const void *weights, const void *source, void *target, int resume)
+{
+    const real *weight = weights, *x = source;
+    real *y = target;
+    for (ptrdiff_t p = 0; p < pixels; p++, y += channels) {
+        const ptrdiff_t start = first[p], taps = first[p + 1] - start;
+        if (resume)
+            blend_pixel(1, channels, taps, place + start, base, step, weight + start, x, y);
+        else if (taps == 0)
+            memset(y, 0, (size_t)channels * sizeof(real));
+        else if (taps == 1 && weight[start] == 1)
+            memcpy(y, x + (place[start] - base) * step, (size_t)channels * sizeof(real));
+        else
+            blend_pixel(0, channels, taps, place + start, base, step, weight + start, x, y);
+    }
+}
