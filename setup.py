@@ -31,7 +31,7 @@ ARM = platform.machine().lower() in ("arm64", "aarch64")
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 # Each ISA with the flags that its own object files get, and no other file.
-ISAS = {"generic": []}
+ISAS = {"generic": ["-Os"] if X86 else []}  # on x86 for CPUs older than AVX2 alone: small beats fast
 if X86:
     ISAS |= {"avx512": ["-mavx512f", "-mprefer-vector-width=512"], "avx2": ["-mavx2", "-mfma"]}
 if ARM:
@@ -56,6 +56,9 @@ MODULES = [
     "winograd_filters",
     "winograd_pack",
 ]
+
+# The time of a call is spent in the kernels, but for these, which pack filters or places; the others are compiled to be small.
+BUSY = ["call", "depthwise", "direct", "grouped"]
 
 # Cython registers this module under its last name as well, like its own runtime: `_cython_...`.
 SHARED = "convkit._core._cython_convkit"
@@ -133,7 +136,7 @@ def shared_module():
     source = Path("build/cython", *SHARED.split(".")).with_suffix(".c")
     source.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run([sys.executable, "-m", "cython", f"--generate-shared={source}"], check=True)
-    return Extension(SHARED, sources=[str(source)], extra_compile_args=["-O2", *HIDDEN, *CYTHON_WARNINGS],
+    return Extension(SHARED, sources=[str(source)], extra_compile_args=["-Os", *HIDDEN, *CYTHON_WARNINGS],
                      extra_link_args=STRIP)
 
 
@@ -145,7 +148,7 @@ def module(name):
         sources=sources,
         depends=[*HEADERS, *DECLARATIONS],
         include_dirs=["csrc"],
-        extra_compile_args=["-O1" if SANITIZE else "-O3", *HIDDEN, *CYTHON_WARNINGS, *SANITIZE],
+        extra_compile_args=["-O1" if SANITIZE else "-O3" if name in BUSY else "-Os", *HIDDEN, *CYTHON_WARNINGS, *SANITIZE],
         extra_link_args=[*STRIP, *SANITIZE],
     )
 

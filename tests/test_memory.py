@@ -35,7 +35,7 @@ def run_all(case) -> None:
 
 
 def plans() -> list[str]:
-    return [repr(case) for case in gc.get_objects() if type(case) in (conv.Conv, conv.Pass, tiles.Plan)]
+    return sorted(repr(case) for case in gc.get_objects() if type(case) in (conv.Conv, conv.Pass, tiles.Plan))
 
 
 def test_a_plan_that_is_not_kept_goes_at_once(monkeypatch):

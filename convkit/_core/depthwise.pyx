@@ -11,6 +11,7 @@ from convkit._core.cpu cimport (CK_RESIDUAL, CK_STORED, Watch, ck_depthwise, ck_
                                 ck_kernels, ck_mode, ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
 
 cdef enum:
+    PAIRED = 5                                  # taps of neighbouring outputs that go in two lines, as in kernels/depthwise.h
     NEAR = 24 << 10                             # bytes: what the lines of x that a target line reads may take of L1
     BLOCK = 256 << 10                           # bytes of the target that a task writes at most: a share of L2
     FAR = 1 << 20                               # bytes of an image of source and target: from there on read in order, whole
@@ -86,7 +87,8 @@ cdef class Schedule:
             first += a.count
             lines *= a.slots if i < 2 else 1
         a = &work.axis[1]
-        work.pairs = a.count == 1 and a.phases.between == 1 and a.phases.apart < a.phases.taps
+        work.pairs = (a.count == 1 and a.phases.between == 1 and a.phases.apart < a.phases.taps
+                      and work.axis[2].count == 1 and work.axis[2].phases.taps == PAIRED and work.axis[2].phases.apart == 1)
         width = max(work.axis[2].size, work.axis[2].slots) * work.k.vector * itemsize
         height = 0
         for j in range(work.axis[1].count):

@@ -164,7 +164,7 @@ CK_INLINE void blocks_of(const int taps, const int step, const int whole, ptrdif
                                                                const ck_depthwise_filters *g, ptrdiff_t n, const real *dy,  \
                                                                const real *x, real *sums)                                   \
     {                                                                                                                       \
-        if (n == VL)                                                                                                        \
+        if (!FREE_MASKS && n == VL)                                                                                         \
             blocks_of(taps, step, 1, lines, pixels, g, VL, dy, x, sums);                                                    \
         else                                                                                                                \
             blocks_of(taps, step, 0, lines, pixels, g, n, dy, x, sums);                                                     \
@@ -175,7 +175,7 @@ CK_RUNS(CK_RUN)
 static void sums_any(ptrdiff_t lines, ptrdiff_t pixels, const ck_depthwise_filters *g, ptrdiff_t n, const real *dy,
                      const real *x, real *sums)
 {
-    if (n == VL)
+    if (!FREE_MASKS && n == VL)
         any_blocks_of(1, lines, pixels, g, VL, dy, x, sums);
     else
         any_blocks_of(0, lines, pixels, g, n, dy, x, sums);

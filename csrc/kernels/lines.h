@@ -64,7 +64,7 @@ CK_INLINE void lines_rows_of(const int vecs, int rows, ptrdiff_t last, ptrdiff_t
     case r:                                                                                                                 \
         if (r > tallest[vecs])                                                                                              \
             break;                                                                                                          \
-        if (last == VL)                                                                                                     \
+        if (!FREE_MASKS && last == VL)                                                                                      \
             lines_of(r, vecs, 1, VL, lines, pixels, a, b, c, c_step, resume);                                                       \
         else                                                                                                                \
             lines_of(r, vecs, 0, last, lines, pixels, a, b, c, c_step, resume);                                                     \
