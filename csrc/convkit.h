@@ -82,7 +82,7 @@ typedef struct {
     const void *origin;                            /* of pixel (0, 0), whether it is inside or not */
     ptrdiff_t row, col;                            /* from one pixel to the next */
     ptrdiff_t form[2], lo[2], hi[2];
-    ptrdiff_t taps[2];                                 /* of wino_taps, wino_filter: the pixels are that many taps */
+    ptrdiff_t taps[2];                             /* of wino_taps, wino_filter: the pixels are that many taps */
 } ck_patch;
 
 /* What becomes of a tile of products. */

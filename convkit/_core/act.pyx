@@ -4,7 +4,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from convkit._core.cpu cimport (CK_ELU, CK_GELU, CK_GELU_TANH, CK_HARD_SWISH, CK_LEAKY, CK_LOG_SOFTMAX, CK_LOG_SOFTMAX_GRAD,
                                 CK_MISH, CK_RAMP, CK_RELU, CK_SIGMOID, CK_SILU, CK_SOFTMAX, CK_SOFTMAX_GRAD, CK_SOFTPLUS,
-                                CK_SOFTSIGN, CK_TANH, Watch, ck_act, ck_flush_subnormals, ck_kernels, ck_mode, ck_softmax,
+                                CK_SOFTSIGN, CK_TANH, Watch, ck_act, ck_flush_subnormals, ck_mode, ck_softmax,
                                 ck_write_mode, flushes, raise_if_stopped, stopped, table, watch)
 from convkit._core.view cimport View, drop, lift
 

@@ -162,7 +162,7 @@ static void depthwise_strip(ptrdiff_t pixels, ptrdiff_t channels, const ck_depth
 {
     ck_depthwise g = *shared;
 #define CK_RUN(known, apart)                                                                                                \
-    if (PAIRS && g.lines == 2 && pixels >= LEAST_PAIR && g.taps == known && g.step == apart) {                              \
+    if (PAIRS && g.lines == 2 && pixels >= LEAST_PAIR && g.taps == known && g.step == apart && g.resume != CK_STORED) {     \
         strips_2_##known##_##apart(pixels, channels, &g, x, w, y);                                                          \
         return;                                                                                                             \
     }
@@ -171,7 +171,7 @@ static void depthwise_strip(ptrdiff_t pixels, ptrdiff_t channels, const ck_depth
     for (int l = 0; l < g.lines; l++, g.w[0] = g.w[1]) {
         real *line = (real *)y + l * g.y_line;
 #define CK_RUN(known, apart)                                                                                                \
-    if (g.taps == known && g.step == apart && !g.resume)                                                                    \
+    if (g.taps == known && g.step == apart && g.resume != CK_STORED)                                                        \
         strips_1_##known##_##apart(pixels, channels, &g, x, w, line);                                                       \
     else
         CK_RUN(1, 1) CK_RUN(2, 1) CK_RUN(3, 1) CK_RUN(3, 2) CK_RUN(5, 1) CK_RUN(5, 2) CK_RUN(7, 1)
