@@ -6,15 +6,15 @@ alone; what needs more (files, pictures, progress bars) says so when it is used.
 
 from typing import TYPE_CHECKING
 
+from convkit import ops as _ops
 from convkit._core.cpu import accuracy, isa, threads
 from convkit._version import __version__
 from convkit.config import show_config
-from convkit.ops import *  # noqa: F403
-from convkit.ops import __all__ as _ops
 
 if TYPE_CHECKING:
     from convkit import data, layers, losses, optim
     from convkit.model import History, ModelFileError, Sequential, load_model
+    from convkit.ops import *  # noqa: F403
 
 __all__ = [
     "History",
@@ -30,14 +30,19 @@ __all__ = [
     "optim",
     "show_config",
     "threads",
-    *_ops,
+    *_ops.__all__,
 ]
 
 
 def __getattr__(name: str):
-    """Layers and models are imported when first used: who wants the functions does not wait for them."""
+    """What is imported when first used: who wants to convolve does not wait for layers and models, nor for the rarer ops."""
     if name not in __all__:
         raise AttributeError(f"module 'convkit' has no attribute {name!r}")
+    if name in _ops.__all__:
+        import convkit
+
+        setattr(convkit, name, getattr(_ops, name))     # so that this is asked once
+        return getattr(_ops, name)
     import convkit.data
     import convkit.layers
     import convkit.losses

@@ -1,5 +1,9 @@
 """The functional face: each op checks, plans, allocates and runs."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from convkit.ops.act import log_softmax, log_softmax_grad, relu, relu_grad, softmax, softmax_grad
 from convkit.ops.activations import (
     celu,
@@ -41,9 +45,6 @@ from convkit.ops.conv_grad import conv1d_grad, conv2d_grad, conv3d_grad
 from convkit.ops.dropout import alpha_dropout, alpha_dropout_grad, dropout, dropout_grad, spatial_dropout, spatial_dropout_grad
 from convkit.ops.explain import Explanation, explain
 from convkit.ops.filters import PackedFilters, pack_filters
-from convkit.ops.interpolate import resize, resize_grad
-from convkit.ops.norm import batch_norm, batch_norm_grad, group_norm, group_norm_grad, instance_norm, instance_norm_grad
-from convkit.ops.padding import crop, pad, pad_grad
 from convkit.ops.pool import (
     avg_pool1d,
     avg_pool1d_grad,
@@ -58,49 +59,24 @@ from convkit.ops.pool import (
     max_pool3d,
     max_pool3d_grad,
 )
-from convkit.ops.pool_adaptive import (
-    adaptive_avg_pool1d,
-    adaptive_avg_pool1d_grad,
-    adaptive_avg_pool2d,
-    adaptive_avg_pool2d_grad,
-    adaptive_avg_pool3d,
-    adaptive_avg_pool3d_grad,
-    adaptive_max_pool1d,
-    adaptive_max_pool1d_grad,
-    adaptive_max_pool2d,
-    adaptive_max_pool2d_grad,
-    adaptive_max_pool3d,
-    adaptive_max_pool3d_grad,
-)
-from convkit.ops.pool_global import (
-    global_avg_pool1d,
-    global_avg_pool1d_grad,
-    global_avg_pool2d,
-    global_avg_pool2d_grad,
-    global_avg_pool3d,
-    global_avg_pool3d_grad,
-    global_max_pool1d,
-    global_max_pool1d_grad,
-    global_max_pool2d,
-    global_max_pool2d_grad,
-    global_max_pool3d,
-    global_max_pool3d_grad,
-)
-from convkit.ops.pool_lp import lp_pool1d, lp_pool1d_grad, lp_pool2d, lp_pool2d_grad, lp_pool3d, lp_pool3d_grad
-from convkit.ops.pool_min import min_pool1d, min_pool1d_grad, min_pool2d, min_pool2d_grad, min_pool3d, min_pool3d_grad
-from convkit.ops.rownorm import (
-    layer_norm,
-    layer_norm_grad,
-    local_response_norm,
-    local_response_norm_grad,
-    rms_norm,
-    rms_norm_grad,
-)
 from convkit.ops.separable import separable_conv2d
-from convkit.ops.shuffle import pixel_shuffle, pixel_unshuffle
 from convkit.ops.transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d, conv_transpose_output_shape
 from convkit.ops.transpose_grad import conv_transpose1d_grad, conv_transpose2d_grad, conv_transpose3d_grad
-from convkit.ops.unpool import max_unpool1d, max_unpool1d_grad, max_unpool2d, max_unpool2d_grad, max_unpool3d, max_unpool3d_grad
+
+# Imported when one of them is first used: who wants to convolve does not wait for them.
+LATER = (
+    "adaptive_avg_pool1d", "adaptive_avg_pool1d_grad", "adaptive_avg_pool2d", "adaptive_avg_pool2d_grad",
+    "adaptive_avg_pool3d", "adaptive_avg_pool3d_grad", "adaptive_max_pool1d", "adaptive_max_pool1d_grad",
+    "adaptive_max_pool2d", "adaptive_max_pool2d_grad", "adaptive_max_pool3d", "adaptive_max_pool3d_grad", "batch_norm",
+    "batch_norm_grad", "crop", "global_avg_pool1d", "global_avg_pool1d_grad", "global_avg_pool2d", "global_avg_pool2d_grad",
+    "global_avg_pool3d", "global_avg_pool3d_grad", "global_max_pool1d", "global_max_pool1d_grad", "global_max_pool2d",
+    "global_max_pool2d_grad", "global_max_pool3d", "global_max_pool3d_grad", "group_norm", "group_norm_grad", "instance_norm",
+    "instance_norm_grad", "layer_norm", "layer_norm_grad", "local_response_norm", "local_response_norm_grad", "lp_pool1d",
+    "lp_pool1d_grad", "lp_pool2d", "lp_pool2d_grad", "lp_pool3d", "lp_pool3d_grad", "max_unpool1d", "max_unpool1d_grad",
+    "max_unpool2d", "max_unpool2d_grad", "max_unpool3d", "max_unpool3d_grad", "min_pool1d", "min_pool1d_grad", "min_pool2d",
+    "min_pool2d_grad", "min_pool3d", "min_pool3d_grad", "pad", "pad_grad", "pixel_shuffle", "pixel_unshuffle", "resize",
+    "resize_grad", "rms_norm", "rms_norm_grad",
+)
 
 __all__ = [
     "Explanation",
@@ -240,3 +216,15 @@ __all__ = [
     "tanh",
     "tanh_grad",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from convkit import ops
+    from convkit.ops import interpolate, norm, padding, pool_adaptive, pool_global, pool_lp, pool_min, rownorm, shuffle, unpool
+
+    families = interpolate, norm, padding, pool_adaptive, pool_global, pool_lp, pool_min, rownorm, shuffle, unpool
+    found = next(getattr(family, name) for family in families if hasattr(family, name))
+    setattr(ops, name, found)                           # so that this is asked once
+    return found
