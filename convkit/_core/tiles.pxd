@@ -73,6 +73,11 @@ cdef inline Py_ssize_t odd_lines(Py_ssize_t elements, Py_ssize_t itemsize) noexc
     return ((elements + line - 1) // line | 1) * line
 
 
+cdef inline Py_ssize_t panel_start(Py_ssize_t words, Py_ssize_t panels, Py_ssize_t panel) noexcept nogil:
+    """In words of channels, which the panels share evenly."""
+    return words * panel // panels
+
+
 cdef inline void pixels_of(ck_patch *patch, const Tile *th, const Tile *tw, bint inside) noexcept nogil:
     """The pixels of the source that a tile reads; not `inside`, its plane lies in the padding."""
     patch.form[0], patch.form[1] = th.form, tw.form

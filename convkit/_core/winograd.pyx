@@ -10,8 +10,8 @@
 from cython.parallel cimport prange, threadid
 from convkit._core.cpu cimport (CK_BIAS, CK_STORED, Watch, ck_finish, ck_flush_subnormals, ck_fold, ck_kernels, ck_mode,
                                 ck_patch, ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
-from convkit._core.tiles cimport (KINDS, Area, Axis, Tile, axis_of, first_of_line, next_tile, odd_lines, pixels_of,
-                                  tiles_used)
+from convkit._core.tiles cimport (KINDS, Area, Axis, Tile, axis_of, first_of_line, next_tile, odd_lines, panel_start,
+                                  pixels_of, tiles_used)
 from convkit._core.winograd_pack cimport Filters, at_points, filters_of
 
 cdef enum:
@@ -40,11 +40,6 @@ cdef struct Work:                               # what all tasks of a pass share
     unsigned char *odd
     Py_ssize_t residual                         # bytes from the target to what is added to it
     bint adds, relu, flush
-
-
-cdef inline Py_ssize_t panel_start(const Work *work, Py_ssize_t panel) noexcept nogil:
-    """In words of columns."""
-    return work.words * panel // work.panels
 
 
 cdef inline char *chunk_at(const Work *work, const char *v, Py_ssize_t slice, Py_ssize_t chunk) noexcept nogil:
@@ -124,7 +119,8 @@ cdef void block(const Work *work, Py_ssize_t number, char *scratch) noexcept nog
     cdef Py_ssize_t blocks = work.line_blocks * work.column_blocks, all_lines, line, point, p, start, vecs
     cdef Py_ssize_t group = number // (blocks * work.batches), batch = number // blocks % work.batches
     cdef Py_ssize_t first_panel = work.panels * batch // work.batches, last_panel = work.panels * (batch + 1) // work.batches
-    cdef Py_ssize_t first = panel_start(work, first_panel), panel_depth = work.slices * work.depth * work.k.vector
+    cdef Py_ssize_t first = panel_start(work.words, work.panels, first_panel)
+    cdef Py_ssize_t panel_depth = work.slices * work.depth * work.k.vector
     cdef char *m = scratch if work.in_place else scratch + work.slices * work.points * work.v_step * work.itemsize
     cdef const char *panel
     cdef Area area
@@ -138,14 +134,14 @@ cdef void block(const Work *work, Py_ssize_t number, char *scratch) noexcept nog
         transform(work, &area, group, line, scratch)
     for point in range(work.points):
         for p in range(first_panel, last_panel):
-            start = panel_start(work, p)
-            vecs = panel_start(work, p + 1) - start
+            start = panel_start(work.words, work.panels, p)
+            vecs = panel_start(work.words, work.panels, p + 1) - start
             panel = work.filters + ((group * work.points + point) * work.u_step + start * panel_depth) * work.itemsize
             multiply(work, &area, point, work.slices, work.depth, <int>vecs, scratch, panel,
                      panel + vecs * panel_depth * work.itemsize, False,
                      m + (start - first) * work.k.vector * work.itemsize)
     start = first * work.k.vector
-    vecs = min(work.cols, panel_start(work, last_panel) * work.k.vector) - start
+    vecs = min(work.cols, panel_start(work.words, work.panels, last_panel) * work.k.vector) - start
     for line in range(area.first_line, area.last_line):
         fold(work, &area, group, line, start, vecs, m)
     ck_write_mode(mode)
@@ -154,7 +150,8 @@ cdef void block(const Work *work, Py_ssize_t number, char *scratch) noexcept nog
 cdef void through(const Work *work, const Area *area, const Filters *f, Py_ssize_t group, Py_ssize_t panel, char *v,
                   char *scratch) noexcept nogil:
     """A task of `run_through`: all tiles and a panel."""
-    cdef Py_ssize_t start = panel_start(work, panel), vecs = panel_start(work, panel + 1) - start, width = vecs * work.k.vector
+    cdef Py_ssize_t start = panel_start(work.words, work.panels, panel)
+    cdef Py_ssize_t vecs = panel_start(work.words, work.panels, panel + 1) - start, width = vecs * work.k.vector
     cdef Py_ssize_t channel = start * work.k.vector, cols = min(work.cols - channel, width)
     cdef Py_ssize_t step = odd_lines(work.chunk * width, work.itemsize), line, point, s, c, depth
     cdef char *u = scratch + work.points * work.m_step * work.itemsize

@@ -7,8 +7,8 @@
 from cython.parallel cimport prange, threadid
 from convkit._core.cpu cimport (Watch, ck_flush_subnormals, ck_fold, ck_kernels, ck_lines, ck_mode, ck_patch,
                                 ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
-from convkit._core.tiles cimport (KINDS, Area, Axis, Tile, axis_of, first_of_line, next_tile, odd_lines, pixels_of,
-                                  tiles_used)
+from convkit._core.tiles cimport (KINDS, Area, Axis, Tile, axis_of, first_of_line, next_tile, odd_lines, panel_start,
+                                  pixels_of, tiles_used)
 
 cdef enum:
     NEAR = 3 << 18                              # bytes of sums that stay in the second-level cache
@@ -28,7 +28,6 @@ cdef struct Work:
     Py_ssize_t x_row, dy_row, x_step, dy_step                 # elements from one tile, one point to the next
     const char *x
     const char *dy
-    char *dw
     Py_ssize_t x_stride[4]
     Py_ssize_t dy_stride[4]                     # bytes: n, d, h, w
     Py_ssize_t dw_stride[4]                     # bytes: outputs, d, h, w
@@ -75,11 +74,6 @@ cdef void transform(const Work *work, const Area *area, Py_ssize_t group, Py_ssi
     ck_write_mode(mode)
 
 
-cdef inline Py_ssize_t panel_start(const Work *work, Py_ssize_t panel) noexcept nogil:
-    """In words of channels."""
-    return work.words * panel // work.panels
-
-
 cdef void multiply(const Work *work, const Area *area, Py_ssize_t point, const Block *b, bint resume) noexcept nogil:
     """Makes, or adds to, the sums of a point over the tiles of an area: a panel of channels and some outputs at a time."""
     cdef const void *x_points = work.x_points + point * work.x_step * work.itemsize
@@ -122,17 +116,6 @@ cdef bint fold(const Work *work, const Block *b, Py_ssize_t output, char *dw) no
     work.k.wino_output(&how, points, b.step, min(work.depth - start, b.words * work.k.vector),
                        dw + output * work.dw_stride[0] + start * work.itemsize, &odd)
     ck_write_mode(mode)
-    return odd
-
-
-cdef bint passing(const Work *work, const Area *area, Block *b, char *dw) noexcept nogil:
-    """All of some sums."""
-    cdef bint odd = False
-    cdef Py_ssize_t point, output
-    for point in range(work.points):
-        multiply(work, area, point, b, False)
-    for output in range(b.first, b.last):
-        odd |= fold(work, b, output, dw)
     return odd
 
 
@@ -203,7 +186,7 @@ def grad(const Py_ssize_t[:, ::1] across_h, const Py_ssize_t[:, ::1] across_w, s
     cdef bint kept = work.line_chunks * work.column_chunks > 1
     cdef int odd = 0
     work.flush = flushes()
-    work.slice_step, work.slice_first, work.source_depth, work.target_depth = depths
+    work.slice_step, work.slice_first, work.source_depth = depths[:3]
     for i in range(2):
         work.form[i], work.taps[i], work.step[i] = form[i], taps[i], step[i]
     work.x, work.dy = <const char *>&x[0, 0, 0, 0, 0], <const char *>&dy[0, 0, 0, 0, 0]
@@ -272,10 +255,16 @@ cdef int at_once(const Work *work, const Block *b, Py_ssize_t group, Py_ssize_t 
 
 cdef bint panel_block(const Work *work, const Area *area, const Block *b, Py_ssize_t panel, Py_ssize_t first, char *dw,
                       int thread) noexcept nogil:
-    """Some outputs and a panel of channels."""
+    """All sums of some outputs and a panel of channels."""
     cdef Block mine = b[0]
+    cdef bint odd = False
+    cdef Py_ssize_t point, output
     mine.sums += thread * work.points * b.step * work.itemsize
     mine.first, mine.last = first, min(work.outputs, first + b.last)
-    mine.start = panel_start(work, panel)
-    mine.words = panel_start(work, panel + 1) - mine.start
-    return passing(work, area, &mine, dw)
+    mine.start = panel_start(work.words, work.panels, panel)
+    mine.words = panel_start(work.words, work.panels, panel + 1) - mine.start
+    for point in range(work.points):
+        multiply(work, area, point, &mine, False)
+    for output in range(mine.first, mine.last):
+        odd |= fold(work, &mine, output, dw)
+    return odd

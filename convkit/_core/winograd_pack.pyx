@@ -1,7 +1,7 @@
 # Filters -> their values at the points of Winograd's convolution: all of them for many calls, or some of them for now.
 from cython.parallel cimport prange, threadid
 from convkit._core.cpu cimport ck_flush_subnormals, ck_kernels, ck_mode, ck_patch, ck_write_mode, flushes, real, table
-from convkit._core.tiles cimport odd_lines
+from convkit._core.tiles cimport odd_lines, panel_start
 
 cdef enum:
     CHUNK = 32                                  # of the depth, in one piece of packing
@@ -54,7 +54,7 @@ cdef void piece(const Filters *f, Py_ssize_t number, Py_ssize_t points, Py_ssize
     cdef Py_ssize_t chunks = (f.depth + CHUNK - 1) // CHUNK, first = number % chunks * CHUNK
     cdef Py_ssize_t slice = number // chunks % f.slices, panel = number // (chunks * f.slices) % panels
     cdef Py_ssize_t group = number // (chunks * f.slices * panels)
-    cdef Py_ssize_t start = words * panel // panels, vecs = words * (panel + 1) // panels - start
+    cdef Py_ssize_t start = panel_start(words, panels, panel), vecs = panel_start(words, panels, panel + 1) - start
     cdef ck_mode mode = ck_flush_subnormals(flush)
     packed += (group * points * step + start * f.slices * f.depth * vector
                + (slice * f.depth + first) * vecs * vector) * f.itemsize

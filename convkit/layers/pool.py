@@ -73,6 +73,8 @@ class _MaxPool(_Pool):
     (14, 14, 8)
     """
 
+    _kind, _in_training = "max", staticmethod(max_pool_in_training)
+
     def __init__(
         self, kernel_size: Any = 2, *, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
     ) -> None:
@@ -82,7 +84,7 @@ class _MaxPool(_Pool):
     def _forward(self, x: np.ndarray, training: bool) -> tuple[np.ndarray, Backward | None]:
         if not training:
             return type(self)._op(x, self.kernel_size, **self.how), None
-        y, spread = max_pool_in_training(f"max_pool{self.rank}d", self.rank, x, self.kernel_size, **self.how)
+        y, spread = type(self)._in_training(f"{self._kind}_pool{self.rank}d", self.rank, x, self.kernel_size, **self.how)
 
         def backward(dy: np.ndarray, needs_input: bool) -> np.ndarray:
             return spread(dy)

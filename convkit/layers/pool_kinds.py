@@ -46,15 +46,7 @@ class _MinPool(_MaxPool):
     (14, 14, 8)
     """
 
-    def _forward(self, x: np.ndarray, training: bool) -> tuple[np.ndarray, Backward | None]:
-        if not training:
-            return type(self)._op(x, self.kernel_size, **self.how), None
-        y, spread = pool_min.in_training(f"min_pool{self.rank}d", self.rank, x, self.kernel_size, **self.how)
-
-        def backward(dy: np.ndarray, needs_input: bool) -> np.ndarray:
-            return spread(dy)
-
-        return y, backward
+    _kind, _in_training = "min", staticmethod(pool_min.in_training)
 
 
 class _LpPool(_Pool):
