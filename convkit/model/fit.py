@@ -94,8 +94,8 @@ def train(
             raise TypeError("fit: validation_data must be a pair (x, y)")
         held = samples(how, *validation_data, prefix="validation ", shape=x.shape[1:])
     how.model.build(x.shape[1:])
-    if not how.model.params:
-        raise ValueError("fit: the model has no parameters to train")
+    if not how.model.learning:
+        raise ValueError("fit: the model has no parameters to train" + (", all are frozen" if how.model.params else ""))
     indices = np.arange(len(x))
     if split:
         chosen = _stratified(y, split, rng)
@@ -144,10 +144,10 @@ def _epoch(
 
 def _step(how: Settings, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
     """One step of the optimiser: the loss and the outputs before it."""
-    params = how.model.params.values()
+    params = how.model.learning.values()
     for param in params:
         param.grad.fill(0)
-    outputs, backward = how.model.forward(x, training=True)
+    outputs, backward = how.model.forward(x, training=True, needs_input=False)
     loss, d_outputs = how.loss(outputs, y)
     if how.check_finite and not math.isfinite(loss):
         raise ValueError(f"fit: the loss is {loss}; try a smaller learning rate, and look for NaN in x")
