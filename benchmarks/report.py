@@ -135,8 +135,9 @@ def memory_tables(result: dict) -> dict[str, Table]:
 
 def judge(result: dict, args: argparse.Namespace) -> int:
     """0 where every limit of the command line holds; names the passes that fail."""
-    misses = [f"{row['library']} {row['isa'] or ''} {row['layer']} {row['what']}, {row['threads']} threads: {row['note']}"
-              for row in result["results"] if row["library"] == "convkit" and row["status"] in ("failed", "differs")]  # fmt: skip
+    broken = [row for row in result["results"] if row["library"] == "convkit" and row["status"] in ("failed", "differs")]
+    misses = [f"convkit {row['isa'] or ''} {row['layer']} {row['what']}, {row['threads']} threads: {row['note']}"
+              for row in broken]  # fmt: skip
     for ours, peers in convkit_rows(result):
         where = f"{ours['layer']} {ours['what']}, {ours['threads']} threads, {ours.get('isa')}"
         share, faster = ours.get("fraction_median"), ratio(ours, peers)

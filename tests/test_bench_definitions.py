@@ -1,4 +1,4 @@
-"""What benchmarks hold results to: the definitions of ops and networks, by finite differences; the networks; convkit's forms."""
+"""What benchmarks hold results to: definitions of ops and networks, by finite differences; and convkit's forms of them."""
 
 from __future__ import annotations
 

@@ -347,6 +347,6 @@ def test_the_page_holds_pictures_and_tables_and_fetches_nothing(tmp_path):
     assert "<h2>Pathological random shapes</h2>" not in text
     assert not re.search(r"(src|href)=\"http|@import|<script|<link", text)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "before-and-after.png", "random-shapes.png", "ratio-conv.png", "report.html", "report.md", "roofline.png", "scaling.png",
-        "threads.png",
+        "before-and-after.png", "random-shapes.png", "ratio-conv.png", "report.html", "report.md", "roofline.png",
+        "scaling.png", "threads.png",
     ]  # fmt: skip

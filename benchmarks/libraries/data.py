@@ -42,4 +42,4 @@ def last(a: np.ndarray) -> np.ndarray:
 
 def first(a: np.ndarray) -> np.ndarray:
     """Channels first again."""
-    return np.moveaxis(a, -1, 1)
+    return np.moveaxis(a, -1, 1) if a.ndim > 1 else a
