@@ -15,7 +15,7 @@ import numpy as np
 
 from . import definition, shapes
 from .processes import Worker, settle
-from .ratios import TURNS_MORE, WIDE, relative_width, rounds, unsure
+from .ratios import TURNS_MORE, WIDE, costs, relative_width, rounds, unsure
 
 PEAK_SECONDS = 0.01
 LOOKED_AT = ("conv", "pool", "ops")                     # the suites that give the share of the peak of peers, too, or of a copy
@@ -124,7 +124,7 @@ def summarise(entry: dict, ratios: list[float]) -> None:
     entry |= {"best": min(each["best"] for each in samples), "median": statistics.median(medians)}
     entry["spread"] = float(np.subtract(*np.quantile(medians, [0.75, 0.25]))) / entry["median"]
     if entry["library"] == "convkit":
-        entry["wide"] = relative_width(ratios or medians) > WIDE
+        entry["wide"] = relative_width(ratios or costs(entry)) > WIDE
     fractions = [entry["work"] / each["cost"] for each in samples if "cost" in each]
     if fractions:
         entry |= {"peak": statistics.median(each["peak"] for each in samples if "cost" in each)}

@@ -65,7 +65,7 @@ def of_a_pass(library, case: Conv, what: str, dtype: str) -> dict:
 
 def over_shapes(library, calls: int, seed: int) -> dict:
     """Megabytes in use after the caches are full and at the end, over forward and gradients of random shapes."""
-    settled = start = resident()
+    sizes = []
     for number, case in enumerate(_shapes(calls, seed)):
         for what in ("fwd", "dx", "dw"):
             try:
@@ -73,9 +73,12 @@ def over_shapes(library, calls: int, seed: int) -> dict:
             except NotImplementedError:
                 continue
             run()
-        if number + 1 == min(SETTLED, calls // 2):
-            settled = resident()
-    return {"start MB": start / 1e6, "settled MB": settled / 1e6, "grown MB": (resident() - settled) / 1e6}
+            del run
+        if number + 1 in (min(SETTLED, calls // 2), calls):
+            arrays.cache_clear()
+            gc.collect()
+            sizes.append(resident())
+    return {"settled MB": sizes[0] / 1e6, "grown MB": (sizes[1] - sizes[0]) / 1e6}
 
 
 def _shapes(count: int, seed: int) -> Iterator[Conv]:

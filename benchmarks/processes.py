@@ -77,8 +77,10 @@ class Worker:
     def _environment(self) -> dict[str, str]:
         pools = ("OMP", "MKL", "OPENBLAS", "CONVKIT")
         environment = os.environ | {f"{pool}_NUM_THREADS": str(self.threads) for pool in pools}
-        if self.keeps_memory:                           # fresh pages cost up to 1 us each; not every library reuses its outputs
-            environment |= {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
+        # Where times count: fresh pages cost up to 1 us each, and not every library reuses its outputs. Where memory counts,
+        # what is freed must not stay, as it does by default once a large block was freed.
+        kept = (1 << 30, 1 << 40) if self.keeps_memory else (1 << 16, 1 << 16)
+        environment |= dict(zip(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), map(str, kept), strict=True))
         return environment | self.limits | ({"CONVKIT_ISA": self.isa} if self.isa else {})
 
     def _last_words(self) -> str:

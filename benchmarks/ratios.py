@@ -66,6 +66,12 @@ def relative_width(values: list[float]) -> float:
     return (high - low) / statistics.median(values)
 
 
+def costs(row: dict) -> list[float]:
+    """Seconds, round by round; where it is known, the work that the machine could have done in that time, which wanders less."""
+    samples = row["samples"]
+    return [each["cost" if all("cost" in every for every in samples) else "median"] for each in samples]
+
+
 def unsure(rows: list[dict], limit: float | None) -> bool:
     """Whether one of convkit's rows needs more rounds: its interval is wide, or `limit` lies in it."""
     peers = {row["library"]: row for row in rows if row["library"] != "convkit"}
@@ -73,7 +79,7 @@ def unsure(rows: list[dict], limit: float | None) -> bool:
         if row["library"] != "convkit" or not row["samples"]:
             continue
         ratios = rounds(row, peers)
-        if relative_width(ratios or [each["median"] for each in row["samples"]]) > WIDE:
+        if relative_width(ratios or costs(row)) > WIDE:
             return True
         if ratios and limit is not None and interval(ratios)[0] < limit < interval(ratios)[1]:
             return True

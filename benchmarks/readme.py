@@ -7,13 +7,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
-from pathlib import Path
 
 from .processes import ROOT
 from .ratios import convkit_rows, ratio
-from .report import summary
+from .report import load, summary
 
 REPORT, DOCS, README = ROOT / "benchmarks" / "results" / "report.json", ROOT / "docs", ROOT / "README.md"
 START, END = "<!-- benchmarks: written by `convkit bench readme` -->", "<!-- end of benchmarks -->"
@@ -28,7 +26,7 @@ def main(args: argparse.Namespace) -> int:
     from . import curves, layers, plot, shapes
 
     plot.figures({"head": {"versions": {}}, "results": []})        # says what is missing, if matplotlib is
-    result = json.loads(Path(args.file).read_text())
+    result = load(args.file)
     names = {case.name for case in shapes.matching([*layers.CONV, *layers.MODELS, *layers.TRAIN], [*TAGS])}
     rows = [(ours, ratio(ours, peers)) for ours, peers in convkit_rows(result) if ours.get("median")]
     shown = [pair for pair in rows if pair[0]["suite"] in ("models", "train") or pair[0]["layer"] in names]

@@ -36,12 +36,22 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    results = [json.loads(Path(file).read_text()) for file in (args.file, args.newer) if file]
+    results = [load(file) for file in (args.file, args.newer) if file]
     old = results[0] if args.newer else None
     show(results[-1], args.markdown, table=compare(*results) if old else None)
     if args.save:
         save(results[-1], Path(args.save), old)
     return judge(results[-1], args)
+
+
+def load(file: str) -> dict:
+    """What a run wrote; ends the program with one line where there is no such file."""
+    try:
+        result = json.loads(Path(file).read_text())
+        result["head"], result["missing"], result["results"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SystemExit(f"{file}: no report of convkit bench ({type(error).__name__})") from None
+    return result
 
 
 def save(result: dict, folder: Path, old: dict | None = None) -> None:

@@ -26,7 +26,7 @@ SECONDS_TO_SAVE = 20.0
 
 def main(args: argparse.Namespace) -> int:
     check(args)
-    old = json.loads(Path(args.compare).read_text()) if args.compare else None
+    old = report.load(args.compare) if args.compare else None
     suites, threads = parts(args.suite), [int(n) for n in parts(args.threads)]
     chosen = cases(suites, parts(args.only), args.count, args.seed)
     passes = [(case, what, dtype) for case in chosen if case.suite not in FIGURES
@@ -67,7 +67,7 @@ def begun(args: argparse.Namespace) -> dict:
     file = file_of(args)
     if not (args.resume and file and file.exists()):
         return {"head": {}, "missing": {}, "results": []}
-    result, now = json.loads(file.read_text()), machine.commit()
+    result, now = report.load(str(file)), machine.commit()
     if result["head"]["commit"] != now:
         raise SystemExit(f"--resume: {file} is of commit {result['head']['commit']}, this is {now}")
     return result
@@ -180,7 +180,10 @@ def starts(worker: Worker, result: dict) -> bool:
 
 def figures(result: dict, args: argparse.Namespace, suites: list[str], layers: list, bar: Progress, clock: Clock) -> None:
     """What is no pass: memory and startup."""
-    result["head"] = result["head"] or machine.head(args, [])
+    if not result["head"] and set(FIGURES) & set(suites):
+        worker = Worker("convkit", 1, sys.executable)
+        result["head"] = machine.head(args, started([worker], result, bar))
+        worker.close()
     if "memory" in suites and "memory" not in result and not clock.over():
         names = ["convkit", *(name for name in wanted(args, "memory") if name not in result["missing"])]
         python = {"convkit": sys.executable}

@@ -34,7 +34,7 @@ def _predict(ck, model, x: np.ndarray, labels: np.ndarray) -> Prepared:
 def _step(ck, model, x: np.ndarray, labels: np.ndarray) -> Prepared:
     optimizer = ck.optim.SGD(LEARNING_RATE, momentum=MOMENTUM)
     params = list(model.params.values())
-    filters = [param for name, param in model.params.items() if name.endswith(".w") and param.value.ndim > 1]
+    filters = [param for param in params if param.value.ndim > 1]
 
     def run():
         for param in params:
@@ -54,38 +54,41 @@ def _step(ck, model, x: np.ndarray, labels: np.ndarray) -> Prepared:
 
 def build(ck, net: Net, training: bool, dtype: str):
     """The model, with the weights that every library has."""
-    if any(node.op == "add" for node in net.nodes):
-        raise NotImplementedError("convkit.Sequential has no branches")
-    layers, weights = [], []
-    for node, own in zip(net.nodes[1:], net.weights(dtype)[1:], strict=True):
-        made, values = _layers(ck.layers, net, node, own, training)
-        layers += made
-        weights += values
     channels, *size = net.nodes[0].shape
-    model = ck.Sequential(layers, input_shape=(*size, channels), dtype=dtype, rng=0)
-    for param, value in zip(model.params.values(), weights, strict=True):
-        param.value = value
+    tensors, weighted = [ck.Input((*size, channels))], []
+    for node, own in zip(net.nodes[1:], net.weights(dtype)[1:], strict=True):
+        inputs = [tensors[place] for place in node.inputs]
+        for layer, values in _layers(ck.layers, net, node, own, training):
+            inputs = [layer(*inputs)]
+            weighted.append((layer, values))
+        tensors += inputs
+    model = ck.Model(tensors[0], tensors[-1], dtype=dtype, rng=0)
+    for layer, values in weighted:
+        for name, value in values.items():
+            layer.params[name].value = value
     return model
 
 
-def _layers(layers, net: Net, node: Node, own: dict[str, np.ndarray], training: bool) -> tuple[list, list[np.ndarray]]:
-    """The layers of a node, and the values of their parameters in order."""
+def _layers(layers, net: Net, node: Node, own: dict[str, np.ndarray], training: bool) -> list[tuple]:
+    """The layers of a node, each with the values of its parameters."""
     how, act = node.how, node.how.get("act") or None
+    relu, after = (act if act == "relu" else None), ([(layers.ReLU6(), {})] if act == "relu6" else [])
     if node.op == "conv":
-        norm, w = training and how["norm"], np.moveaxis(own["w"], 1, -1)
-        fused = act if act == "relu" else None
-        after = [layers.ReLU6()] if act == "relu6" else []
         sizes = {"stride": how["stride"], "padding": how["padding"], "groups": how["groups"]}
-        if not norm:
-            return [layers.Conv2D(node.shape[0], how["kernel"], **sizes, activation=fused), *after], [w, own["b"]]
+        values = {"w": np.moveaxis(own["w"], 1, -1)}
+        if not (training and how["norm"]):
+            conv = layers.Conv2D(node.shape[0], how["kernel"], **sizes, activation=relu)
+            return [(conv, values | {"b": own["b"]}), *after]
         conv = layers.Conv2D(node.shape[0], how["kernel"], **sizes, bias=False)
-        return [conv, layers.BatchNorm(activation=fused), *after], [w, np.ones_like(own["b"]), own["b"]]
+        return [(conv, values), (layers.BatchNorm(activation=relu), {"b": own["b"]}), *after]
     if node.op == "dense":
         source, w = net.nodes[node.inputs[0]], own["w"]
         if source.op == "flatten":                      # pixels in the order of memory: channels last
             shape = net.nodes[source.inputs[0]].shape
             w = np.moveaxis(w.reshape(len(w), *shape), 1, -1).reshape(w.shape)
-        return [layers.Dense(len(w), activation=act)], [w, own["b"]]
+        return [(layers.Dense(len(w), activation=relu), {"w": w, "b": own["b"]})]
     if node.op == "max":
-        return [layers.MaxPool2D(how["kernel"], stride=how["stride"], padding=how["padding"])], []
-    return [layers.GlobalAvgPool2D() if node.op == "mean" else layers.Flatten()], []
+        return [(layers.MaxPool2D(how["kernel"], stride=how["stride"], padding=how["padding"]), {})]
+    if node.op == "add":
+        return [(layers.Add(), {}), *([(layers.ReLU(), {})] if relu else after)]
+    return [(layers.GlobalAvgPool2D() if node.op == "mean" else layers.Flatten(), {})]
