@@ -14,10 +14,15 @@ from .processes import Worker
 from .random_shapes import Source
 from .shapes import Conv, to_json
 
-CALLS, QUICK_CALLS, SETTLED = 10_000, 1_000, 1_000      # shapes; calls after which caches are full
+CALLS, QUICK_CALLS, SETTLED = 10_000, 200, 1_000        # shapes; calls after which caches are full
 MOST_WORK = 2e7                                         # FLOP of one of many shapes
 KINDS_OF_CALLS = ("convkit", "torch", "torch_cl", "numpy")      # those that take any shape without compiling
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def steps(cases: list[Conv], libraries: list[str]) -> int:
+    """How many things `measure` does."""
+    return sum(len(case.passes) for case in cases) * len(libraries) + len(set(KINDS_OF_CALLS) & set(libraries))
 
 
 def measure(cases: list[Conv], libraries: list[str], python: Callable[[str], str], quick: bool, step: Callable) -> dict:

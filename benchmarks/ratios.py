@@ -67,7 +67,7 @@ def relative_width(values: list[float]) -> float:
 
 
 def costs(row: dict) -> list[float]:
-    """Seconds, round by round; where it is known, the work that the machine could have done in that time, which wanders less."""
+    """Seconds, round by round; where it is known, the work that the machine could have done meanwhile, which wanders less."""
     samples = row["samples"]
     return [each["cost" if all("cost" in every for every in samples) else "median"] for each in samples]
 

@@ -35,12 +35,14 @@ def main(args: argparse.Namespace) -> int:
         raise SystemExit(f"--only: nothing matches {args.only!r}")
     result = begun(args)
     clock = Clock(args, result)
-    bar = Progress(sum(len(missing(result, passes, n)) for n in threads))
+    remembered = [case for case in chosen if case.suite == "memory"]
+    more = memory.steps(remembered, ["convkit", *wanted(args, "memory")]) if "memory" in suites else 0
+    bar = Progress(sum(len(missing(result, passes, n)) for n in threads) + more + ("startup" in suites))
     try:
         for n in threads:
             if todo := missing(result, passes, n):
                 measure_all(result, args, n, todo, clock, bar)
-        figures(result, args, suites, [case for case in chosen if case.suite == "memory"], bar, clock)
+        figures(result, args, suites, remembered, bar, clock)
     except KeyboardInterrupt:
         print("\ninterrupted: this is what was measured", file=sys.stderr)
     finally:
@@ -106,6 +108,8 @@ def wanted(args: argparse.Namespace, suite: str) -> list[str]:
     names = parts(args.peers)
     if "none" in names:
         return []
+    if "usual" in names and args.quick and suite == "memory":
+        return ["torch"]                                # a process for each pass takes its time
     if "usual" in names:
         return [name for name in SUITES[suite].peers if not (args.quick and name in SLOW_TO_START)]
     return PEERS if "all" in names else names
@@ -187,7 +191,7 @@ def figures(result: dict, args: argparse.Namespace, suites: list[str], layers: l
     if "memory" in suites and "memory" not in result and not clock.over():
         names = ["convkit", *(name for name in wanted(args, "memory") if name not in result["missing"])]
         python = {"convkit": sys.executable}
-        result["memory"] = memory.measure(layers, names, lambda name: python.get(name, args.peer_python), args.quick, bar.show)
+        result["memory"] = memory.measure(layers, names, lambda name: python.get(name, args.peer_python), args.quick, bar.step)
     if "startup" in suites and "startup" not in result and not clock.over():
-        bar.show("startup")
+        bar.step("startup")
         result["startup"] = startup.measure(5 if args.quick else 25)

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
+import bench_rows  # noqa: F401 (the way to benchmarks/)
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-if not (ROOT / "benchmarks").is_dir():
-    pytest.skip("needs the source tree", allow_module_level=True)
-sys.path.append(str(ROOT))                              # last: the convkit under test comes before that of the checkout
-
-from benchmarks import definition, definition_nets, definition_ops, layers, networks  # noqa: E402
-from benchmarks.libraries.numerical import Numpy  # noqa: E402
-from benchmarks.libraries.ours import Convkit  # noqa: E402
-from benchmarks.shapes import Conv, Network, Op, Pool  # noqa: E402
+from benchmarks import definition, definition_nets, definition_ops, layers, networks
+from benchmarks.libraries.numerical import Numpy
+from benchmarks.libraries.ours import Convkit
+from benchmarks.shapes import Conv, Network, Op, Pool
 
 STEP = 1e-6
 OPS = sorted({case.family for case in layers.OPS})

@@ -1,54 +1,19 @@
-"""The benchmark suite: its shapes, its arithmetic, what it reports, and one short run of it."""
+"""The benchmark suite: its shapes, its arithmetic and what it reports. test_bench_runner.py runs it."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import re
-import subprocess
-import sys
-from dataclasses import replace
 from math import prod
-from pathlib import Path
 
 import numpy as np
 import pytest
+from bench_rows import ROOT, result, row
 
-ROOT = Path(__file__).resolve().parent.parent
-if not (ROOT / "benchmarks").is_dir():
-    pytest.skip("needs the source tree", allow_module_level=True)
-sys.path.append(str(ROOT))                              # last: the convkit under test comes before that of the checkout
-
-from benchmarks import (  # noqa: E402
-    compare,
-    definition,
-    layers,
-    measure,
-    options,
-    random_report,
-    random_shapes,
-    ratios,
-    report,
-    run,
-    shapes,
-    suites,
-)
+from benchmarks import compare, layers, random_report, random_shapes, ratios, report, shapes, suites
 
 CASES = [*layers.CONV, *layers.POOL, *layers.OPS, *layers.MODELS, *layers.TRAIN, *layers.SMALL, *layers.SCALING, *layers.MEMORY]
-
-
-def row(library="convkit", medians=(1.0,), share=None, **fields) -> dict:
-    """A row as the runner writes it."""
-    entry = {"suite": "random", "layer": "a", "family": "3x3", "what": "fwd", "dtype": "float32", "threads": 1, "work": 1,
-             "library": library, "isa": "avx512", "status": "ok", "note": "", "unit": "FLOP", "source": ""}  # fmt: skip
-    entry["samples"] = [{"best": m, "median": m, "runs": 3} for m in medians]
-    if medians:
-        entry |= {"median": float(np.median(medians)), "best": min(medians), "spread": 0.0}
-    return entry | ({"fraction_median": share, "fraction_best": share} if share else {}) | fields
-
-
-def result(*rows: dict) -> dict:
-    return {"head": {"commit": "none"}, "missing": {}, "results": list(rows)}
 
 
 # --- shapes ---------------------------------------------------------------------------------------------------------------
@@ -202,130 +167,6 @@ def test_the_report_names_what_failed_and_what_is_missing(capsys):
     assert "not measured: ncnn: pip install ncnn" in printed
 
 
-# --- the runner -----------------------------------------------------------------------------------------------------------
-
-
-class Peer:
-    """A library whose results and times are made up."""
-
-    threads, facts = 1, {"isa": None}
-
-    def __init__(self, name: str, factor: float = 1.0, seconds: float = 1.0, error: str = "") -> None:
-        self.library = self.label = name
-        self.factor, self.seconds, self.error, self.asked = factor, seconds, error, 0
-
-    def ask(self, do: str, **request) -> dict:
-        if do == "time":
-            self.asked += 1
-            return {"best": self.seconds, "median": self.seconds, "runs": 3, "cost": 1.0, "peak": 1.0}
-        if do in ("peak", "copy"):
-            return {"rate": 1.0}
-        if self.error:
-            return {self.error: "because"}
-        truth = definition.define(shapes.from_json(request["case"]), request["what"], request["dtype"])
-        np.save(request["file"], truth[..., :-1] if self.factor == 0 else truth * self.factor)
-        return {}
-
-
-CASE = shapes.Conv("3x3", 1, (6, 6), 2, 3, (3, 3), padding=1, suite="random")
-
-
-def measured(*peers: Peer, rounds=4, doubt=None, quick=False) -> dict[str, dict]:
-    how = argparse.Namespace(rounds=rounds, seconds=0.0, doubt=doubt, quick=quick)
-    rows = measure.measure([Peer("convkit"), *peers], Peer("definition"), CASE, "dx", "float32", how)
-    return {entry["library"]: entry for entry in rows}
-
-
-def test_only_right_results_are_timed():
-    bad = Peer("wrong", 1.001), Peer("short", 0), Peer("crash", error="error"), Peer("none", error="absent")
-    rows = measured(*bad, Peer("fine"))
-    assert [rows[peer.label]["status"] for peer in bad] == ["differs", "differs", "failed", "absent"]
-    assert [name for name, entry in rows.items() if entry["samples"]] == ["convkit", "fine"]
-    assert rows["crash"]["note"] == rows["none"]["note"] == "because"
-
-
-def test_a_peer_that_is_far_behind_is_timed_once_and_convkit_always():
-    rows = measured(Peer("fast", seconds=0.1), Peer("near", seconds=0.2), Peer("far", seconds=0.3))
-    assert {name: len(entry["samples"]) for name, entry in rows.items()} == {"convkit": 4, "fast": 4, "near": 4, "far": 1}
-
-
-def test_rounds_are_added_where_the_ratio_is_in_doubt_and_a_row_that_stays_wide_is_marked():
-    class Wavering(Peer):
-        def ask(self, do, **request):
-            self.seconds = (0.8, 1.0)[self.asked % 2]
-            return super().ask(do, **request)
-
-    rows = measured(Wavering("peer"))
-    assert len(rows["peer"]["samples"]) == 12
-    assert rows["convkit"]["wide"]
-    assert len(measured(Wavering("peer"), quick=True)["peer"]["samples"]) == 4
-    rows = measured(Peer("peer"), doubt=0.9)
-    assert len(rows["peer"]["samples"]) == 4
-    assert not rows["convkit"]["wide"]
-    assert len(measured(Peer("peer", seconds=0.9), doubt=0.9)["peer"]["samples"]) == 4
-
-
-def test_a_run_is_kept_and_continued_only_by_the_same_commit(tmp_path, monkeypatch):
-    file, found = tmp_path / "run.json", result(row(layer=CASE.name, what="dx"))
-    monkeypatch.setattr(run.machine, "commit", lambda: "none")
-    args = argparse.Namespace(json=str(file), save=None, resume=True, budget=None)
-    assert run.begun(args)["results"] == []
-    run.Clock(args, found).save()
-    assert run.begun(args) == found
-    passes = [(CASE, "dx", "float32"), (CASE, "dw", "float32"), (replace(CASE, suite="conv"), "dx", "float32")]
-    assert run.missing(found, passes, 1) == passes[1:]
-    assert run.missing(found, passes, 2) == passes
-    monkeypatch.setattr(run.machine, "commit", lambda: "another")
-    with pytest.raises(SystemExit, match="commit none"):
-        run.begun(args)
-
-
-def test_what_was_measured_survives_an_interruption(tmp_path, monkeypatch, capsys):
-    def interrupted(found, *_):
-        found["head"] = {"commit": "none"}
-        found["results"].append(row(share=0.5))
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(run, "measure_all", interrupted)
-    file, parser = tmp_path / "run.json", argparse.ArgumentParser()
-    options.add_arguments(parser)
-    given = ["--suite", "random", "--what", "fwd", "--count", "3", "--json", str(file)]
-    assert run.main(parser.parse_args(given)) == 0
-    assert len(json.loads(file.read_text())["results"]) == 1
-    printed = capsys.readouterr()
-    assert "interrupted" in printed.err
-    assert "measured 0 of 3 passes" in printed.out
-    assert list(tmp_path.iterdir()) == [file]
-
-
-def command(*arguments: str) -> subprocess.CompletedProcess:
-    line = [sys.executable, "-m", "benchmarks", "--rounds", "1", "--seconds", "0.001", *arguments]
-    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)
-
-
-def test_a_short_run_of_random_shapes_and_its_continuation(tmp_path):
-    file = tmp_path / "run.json"
-    common = ["--suite", "random", "--what", "fwd,dw", "--peers", "none", "--json", str(file), "--resume"]
-    done = command(*common, "--count", "1")
-    assert done.returncode == 0, done.stderr
-    first = json.loads(file.read_text())["results"]
-    assert [entry["what"] for entry in first] == ["fwd", "dw"]
-    assert all(entry["status"] == "ok" and entry["fraction_median"] > 0 and entry["algorithm"] for entry in first)
-    assert command(*common, "--count", "2").returncode == 0
-    both = json.loads(file.read_text())["results"]
-    assert both[:2] == first
-    assert len(both) == 4
-
-
-def test_algorithms_are_measured_against_each_other_and_those_that_cannot_run_are_absent():
-    done = command("--suite", "algorithms", "--only", "3x3 8->16 @28 b16")
-    assert done.returncode == 0, done.stderr
-    head, line = re.search(r"^(layer .*)\n(3x3 .*)$", done.stdout, re.MULTILINE).groups()
-    assert "winograd ms" in head
-    assert "im2col ms" in head
-    assert " - " in line                                # depthwise
-
-
 def test_the_page_holds_pictures_and_tables_and_fetches_nothing(tmp_path):
     pytest.importorskip("matplotlib")
     cpu = {"1 threads": {"float32 GFLOP/s": 100.0, "copy of 64 MB GB/s": 20.0}}
@@ -350,3 +191,17 @@ def test_the_page_holds_pictures_and_tables_and_fetches_nothing(tmp_path):
         "before-and-after.png", "random-shapes.png", "ratio-conv.png", "report.html", "report.md", "roofline.png",
         "scaling.png", "threads.png",
     ]  # fmt: skip
+
+
+def test_the_readme_gets_the_summary_between_its_marks():
+    from benchmarks import readme
+
+    head = {"date": "2026-11-22T", "cpu": "a cpu", "cores": 2, "clock": "2 GHz", "commit": "abc", "command": "convkit bench"}
+    found = result(*CLASS, *PEER) | {"head": head}
+    text = (ROOT / "README.md").read_text()
+    once = readme.with_figures(text, found)
+    assert "a cpu" in once
+    assert "median 1.50" in once
+    assert readme.with_figures(once, found) == once
+    with pytest.raises(SystemExit, match="needs the lines"):
+        readme.with_figures("", found)
