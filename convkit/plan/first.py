@@ -12,7 +12,7 @@ from convkit._core import cpu
 
 TAPS = 64                                               # lines that a target line reads, as in both .pyx files
 SCRATCH = 1 << 21                                       # most elements of scratch a thread
-# Rows to try these on: `python -m benchmarks run --suite algorithms --only first,conv1d,3x3_thin,5x5 --what fwd,dx,dw`, such
+# Rows to try these on: `convkit bench --suite algorithms --only first,conv1d,3x3_thin,5x5 --what fwd,dx,dw`, such
 # as `7x7 s2 3->64 @224 b1`, `3x3 1->32 @28 b64`, `5x5 6->16 @14 b64`.
 CHANNELS = 12                                           # most of the target for which windows pay, and of x for its sums,
 DEPTH = 32                                              # and of the source, times its stride, for which lines do,

@@ -179,7 +179,7 @@ def refusal(conv, which: str) -> str | None:
 # What a pass takes, in cycles: products a cycle and SIMD lane, of the direct algorithm and of this one's; a point of one
 # transformed word of channels; bytes of filters from the third-level cache. Fitted to trials on layers of the benchmark rows
 # `3x3 64->64 @56 b1` for the first two, `3x3 16->16 @32 b64` for the third, `3x3 512->512 @7 b1` for the last; to try them
-# again: `python -m benchmarks run --suite algorithms --only 3x3,3x3_thin,3x3_small_map --what fwd,dx,dw`.
+# again: `convkit bench --suite algorithms --only 3x3,3x3_thin,3x3_small_map --what fwd,dx,dw`.
 DIRECT, PRODUCTS, TRANSFORM, BYTES = 1.5, 1.6, 12, 2.7
 FOLDED = 5                                              # bytes of sums a cycle, which the gradient of the filters folds once
 IMAGES = 4                                              # that share the filters: small maps mostly come in batches
