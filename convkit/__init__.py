@@ -12,7 +12,7 @@ from convkit._version import __version__
 from convkit.config import show_config
 
 if TYPE_CHECKING:
-    from convkit import data, layers, losses, optim
+    from convkit import data, layers, losses, models, optim
     from convkit.model import History, Input, Model, ModelFileError, Sequential, gradient_check, load_model
     from convkit.ops import *  # noqa: F403
 
@@ -30,6 +30,7 @@ __all__ = [
     "layers",
     "load_model",
     "losses",
+    "models",
     "optim",
     "show_config",
     "threads",
@@ -49,6 +50,7 @@ def __getattr__(name: str):
     import convkit.data
     import convkit.layers
     import convkit.losses
+    import convkit.models
     import convkit.optim
     from convkit import model
 

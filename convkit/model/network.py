@@ -136,6 +136,12 @@ class Network(Layer):
         self.input_shape, self.dtype = shape, dtype
         return self.output_shape()
 
+    def share(self, input_shape: Any) -> None:
+        """As `Layer.share`."""
+        for name, shapes in self._uses(self._by_slot(input_shape)).items():
+            for shape in shapes:
+                self.layers[name].share(shape)
+
     def _uses(self, by_slot: dict[int, Shape]) -> dict[str, list[Shape]]:
         """The shapes that each layer gets; ValueError if it needs other parameters for each."""
         uses: dict[str, list[Shape]] = {name: [] for name in self.layers.names}
