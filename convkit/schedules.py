@@ -21,7 +21,7 @@ class Constant:
     """
 
     def __init__(self, rate: float) -> None:
-        self.first = _number("Constant", "rate", rate)
+        self.first = number("Constant", "rate", rate)
 
     def __call__(self, step: int) -> float:
         return self.first
@@ -46,8 +46,8 @@ class Step:
     """
 
     def __init__(self, rate: float, every: int, factor: float = 0.1) -> None:
-        self.rate, self.factor = _number("Step", "rate", rate), _number("Step", "factor", factor)
-        self.every = _count("Step", "every", every)
+        self.rate, self.factor = number("Step", "rate", rate), number("Step", "factor", factor)
+        self.every = count("Step", "every", every)
 
     def __call__(self, step: int) -> float:
         return self.rate * self.factor ** (step // self.every)
@@ -70,8 +70,8 @@ class Exponential:
     """
 
     def __init__(self, rate: float, factor: float, every: int = 1) -> None:
-        self.rate, self.factor = _number("Exponential", "rate", rate), _number("Exponential", "factor", factor)
-        self.every = _count("Exponential", "every", every)
+        self.rate, self.factor = number("Exponential", "rate", rate), number("Exponential", "factor", factor)
+        self.every = count("Exponential", "every", every)
 
     def __call__(self, step: int) -> float:
         return self.rate * self.factor ** (step / self.every)
@@ -98,8 +98,8 @@ class Cosine:
     """
 
     def __init__(self, rate: float, steps: int, end: float = 0.0) -> None:
-        self.rate, self.end = _number("Cosine", "rate", rate), _number("Cosine", "end", end, zero=True)
-        self.steps = _count("Cosine", "steps", steps)
+        self.rate, self.end = number("Cosine", "rate", rate), number("Cosine", "end", end, zero=True)
+        self.steps = count("Cosine", "steps", steps)
 
     def __call__(self, step: int) -> float:
         return _between(self.rate, self.end, step / self.steps)
@@ -129,12 +129,12 @@ class OneCycle:
     """
 
     def __init__(self, rate: float, steps: int, *, rise: float = 0.3, divide: float = 25.0, divide_end: float = 1e4) -> None:
-        self.rate, self.steps = _number("OneCycle", "rate", rate), _count("OneCycle", "steps", steps)
-        self.rise = _number("OneCycle", "rise", rise)
+        self.rate, self.steps = number("OneCycle", "rate", rate), count("OneCycle", "steps", steps)
+        self.rise = number("OneCycle", "rise", rise)
         if self.rise >= 1:
             raise ValueError(f"OneCycle: rise must be in (0, 1), got {rise}")
-        self.start = self.rate / _number("OneCycle", "divide", divide)
-        self.end = self.rate / _number("OneCycle", "divide_end", divide_end)
+        self.start = self.rate / number("OneCycle", "divide", divide)
+        self.end = self.rate / number("OneCycle", "divide_end", divide_end)
 
     def __call__(self, step: int) -> float:
         place = step / self.steps
@@ -181,10 +181,10 @@ class Plateau:
         min_delta: float = 1e-4,
         least: float = 0.0,
     ) -> None:
-        self.rate, self.factor = _number("Plateau", "rate", rate), _number("Plateau", "factor", factor)
+        self.rate, self.factor = number("Plateau", "rate", rate), number("Plateau", "factor", factor)
         if self.factor >= 1:
             raise ValueError(f"Plateau: factor must be in (0, 1), got {factor}")
-        self.patience, self.least = _count("Plateau", "patience", patience), _number("Plateau", "least", least, zero=True)
+        self.patience, self.least = count("Plateau", "patience", patience), number("Plateau", "least", least, zero=True)
         self.best = Best("Plateau", monitor, mode, min_delta)
         self.monitor = monitor
 
@@ -229,7 +229,7 @@ class WarmUp:
 
     def __init__(self, then: float | Callable[[int], float], steps: int, start: float = 0.0) -> None:
         self.then = then if callable(then) else Constant(then)
-        self.steps, self.start = _count("WarmUp", "steps", steps), _number("WarmUp", "start", start, zero=True)
+        self.steps, self.start = count("WarmUp", "steps", steps), number("WarmUp", "start", start, zero=True)
 
     def __call__(self, step: int) -> float:
         if step >= self.steps:
@@ -278,7 +278,11 @@ class Best:
         if mode == "auto":
             mode = "max" if monitor.removeprefix("val_").startswith(HIGHER_IS_BETTER) else "min"
         self.op, self.monitor, self.sign = op, monitor, 1 if mode == "max" else -1
-        self.min_delta = _number(op, "min_delta", min_delta, zero=True)
+        self.min_delta = number(op, "min_delta", min_delta, zero=True)
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew."""
         self.value, self.waited = -self.sign * math.inf, 0
 
     def update(self, logs: dict[str, float]) -> bool:
@@ -301,10 +305,10 @@ def _between(start: float, end: float, place: float) -> float:
     """Half a cosine from start (place 0) to end (place 1)."""
     if place >= 1:
         return end
-    return end + (start - end) * (1 + math.cos(math.pi * place)) / 2
+    return start + (end - start) * (1 - math.cos(math.pi * place)) / 2
 
 
-def _number(op: str, name: str, value: Any, *, zero: bool = False) -> float:
+def number(op: str, name: str, value: Any, *, zero: bool = False) -> float:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{op}: {name} must be a number, got {value!r}")
     value = float(value)
@@ -313,7 +317,7 @@ def _number(op: str, name: str, value: Any, *, zero: bool = False) -> float:
     return value
 
 
-def _count(op: str, name: str, value: Any) -> int:
+def count(op: str, name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{op}: {name} must be an int, got {value!r}")
     if value < 1:

@@ -11,7 +11,6 @@ from bounds import assert_same_bits
 import convkit
 from convkit.layers import Param
 from convkit.optim import LAMB, OPTIMIZERS, SGD, Adam, AdamW, Lion, NAdam, RMSprop
-from bounds import assert_same_bits
 
 
 def with_gradients(rng, steps: int, dtype=np.float64) -> tuple[Param, list[np.ndarray]]:
@@ -27,9 +26,9 @@ def run(optimizer, param: Param, gradients) -> np.ndarray:
 
 
 ALL = [
-    lambda: SGD(0.1), lambda: SGD(0.1, momentum=0.9), lambda: SGD(0.1, momentum=0.9, nesterov=True, ema=0.5), lambda: RMSprop(),
-    lambda: RMSprop(momentum=0.5), lambda: Adam(0.01), lambda: AdamW(0.01, clip_norm=0.5), lambda: NAdam(), lambda: Lion(clip_value=0.1),
-    lambda: LAMB(weight_decay=0.1), lambda: SGD(clip_global_norm=0.1),
+    lambda: SGD(0.1), lambda: SGD(0.1, momentum=0.9), lambda: SGD(0.1, momentum=0.9, nesterov=True, ema=0.5),
+    lambda: RMSprop(), lambda: RMSprop(momentum=0.5), lambda: Adam(0.01), lambda: AdamW(0.01, clip_norm=0.5), lambda: NAdam(),
+    lambda: Lion(clip_value=0.1), lambda: LAMB(weight_decay=0.1), lambda: SGD(clip_global_norm=0.1),
 ]  # fmt: skip
 
 
@@ -91,7 +90,7 @@ def test_a_state_goes_on_with_the_same_bits(make, rng):
     optimizer = make()
     run(optimizer, first, gradients[:3])
     state = {name: array.copy() for name, array in optimizer.state({"w": first, "other": second}).items()}
-    assert {name.split("/")[0] for name in state} == {"steps", "averaged", "w"}
+    assert {name.split("/")[0] for name in state} == {"steps", "averaged", "learning_rate", "w"}
     later = make()
     later.load_state({"w": first, "other": second}, state)
     assert later.steps == 3
@@ -182,7 +181,7 @@ def test_the_learning_rate_may_change_between_steps():
         (lambda: NAdam(momentum_decay=-1), ValueError, "NAdam: momentum_decay"),
         (lambda: AdamW(clip_norm=0), ValueError, "AdamW: clip_norm must be finite and > 0, got 0"),
         (lambda: AdamW(clip_norm=1, clip_value=2), ValueError, "AdamW: give one of .*, got clip_value, clip_norm"),
-        (lambda: SGD(lambda step: -1.0).step([]), ValueError, "SGD: the learning rate at step 0 must be finite and >= 0, got -1"),
+        (lambda: SGD(lambda step: -1.0).step([]), ValueError, "SGD: the learning rate at step 0 must be .* >= 0, got -1"),
         (lambda: SGD(lambda step: "x").step([]), TypeError, "SGD: the learning rate at step 0 must be a number"),
     ],
 )

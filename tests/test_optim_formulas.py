@@ -1,7 +1,7 @@
 """Each optimiser against its definition in float64, as the papers have it.
 
-A float32 step is compared from the weights and averages that the step before left, so that errors do not pile up: each result is
-a few roundings, of numbers no larger than the magnitudes that the definition adds up.
+Each step begins with the weights and averages that the step before left, so that errors do not pile up: a result is a few
+roundings away, of numbers no larger than the magnitudes that the definition adds up.
 """
 
 from __future__ import annotations

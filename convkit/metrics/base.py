@@ -71,9 +71,9 @@ def label_pairs(
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """The true and the predicted class of each sample, and the number of classes.
 
-    ``outputs`` (N, ..., K) with targets (N, ...) of class numbers or (N, ..., K) of probabilities: the largest counts. One output
-    a sample, or a threshold: the class is 1 where the output is above the threshold (by default 0, for logits), each output
-    by itself.
+    ``outputs`` (N, ..., K) with targets (N, ...) of class numbers or (N, ..., K) of probabilities: the largest counts. With one
+    output a sample, or a threshold, each output stands by itself: its class is 1 where it is above the threshold (by default
+    0, for logits).
     """
     one = outputs.ndim == 1 or outputs.shape[-1] == 1
     if threshold is not None or one:

@@ -106,8 +106,8 @@ class AdamW(Adam):
 class NAdam(Adam):
     """Adam with Nesterov's momentum.
 
-    With ``u_t = b1 * (1 - 0.96**(t * momentum_decay) / 2)`` and ``U_t = u_1 * ... * u_t`` the mean m / (1-b1**t) of Adam becomes
-    ``u_(t+1) * m / (1 - U_(t+1)) + (1 - u_t) * g / (1 - U_t)``.
+    With ``u_t = b1 * (1 - 0.96**(t * momentum_decay) / 2)`` and ``U_t = u_1 * ... * u_t``, the mean m / (1-b1**t) of Adam
+    becomes ``u_(t+1) * m / (1 - U_(t+1)) + (1 - u_t) * g / (1 - U_t)``.
     Source: Dozat, "Incorporating Nesterov Momentum into Adam", 2016.
 
     Parameters
@@ -128,7 +128,7 @@ class NAdam(Adam):
     >>> w.grad += [3.0, -0.1]
     >>> NAdam(0.25).step([w])
     >>> w.value.round(3)
-    array([0.718, 1.282])
+    array([0.736, 1.264])
     """
 
     def __init__(

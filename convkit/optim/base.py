@@ -144,7 +144,9 @@ class Optimizer:
         arrays |= {f"{name}/steps": np.array(count) for name, count in counts.items()}
         for name in counts:
             arrays |= {f"{name}/{kind}": array for kind, array in self._memory[params[name]].arrays.items()}
-        if hasattr(self._learning_rate, "state"):
+        if not callable(self._learning_rate):
+            arrays["learning_rate"] = np.array(self._learning_rate)
+        elif hasattr(self._learning_rate, "state"):
             arrays |= {f"learning_rate/{name}": np.array(value) for name, value in self._learning_rate.state().items()}
         return arrays
 
@@ -161,16 +163,18 @@ class Optimizer:
         memories = {name: self._new(params[name]) for name in known}
         places = {f"{name}/{kind}": array for name in known for kind, array in memories[name].arrays.items()}
         single = {"steps", "averaged", *(f"{name}/steps" for name in known)}
-        schedule = {name for name in arrays if name.startswith("learning_rate/")}
-        wanted, got = {*places, *single}, set(arrays) - schedule
+        rate = {name.removeprefix("learning_rate/"): arrays[name] for name in arrays if name.startswith("learning_rate")}
+        wanted, got = {*places, *single}, {name for name in arrays if not name.startswith("learning_rate")}
         if wanted != got:
             raise ValueError(f"{op}: the state lacks {sorted(wanted - got)} and has {sorted(got - wanted)} besides")
         for name, array in places.items():
             if arrays[name].shape != array.shape or arrays[name].dtype != array.dtype:
                 was = f"{arrays[name].dtype} {arrays[name].shape}"
                 raise ValueError(f"{op}: {name} must be {array.dtype} {array.shape}, got {was}")
-        if hasattr(self._learning_rate, "load_state"):
-            self._learning_rate.load_state({name.split("/")[1]: arrays[name].item() for name in schedule})
+        if not callable(self._learning_rate):
+            self.learning_rate = rate.get("learning_rate", np.array(self._learning_rate)).item()
+        elif hasattr(self._learning_rate, "load_state") and "learning_rate" not in rate:
+            self._learning_rate.load_state({name: array.item() for name, array in rate.items()})
         for name, array in places.items():
             array[...] = arrays[name]
         for name in known:
