@@ -10,10 +10,10 @@ import numpy as np
 from convkit.layers.base import Backward, Layer, Param, Shape
 from convkit.layers.tensor import sample_shape
 from convkit.model import summary
-from convkit.model.fit import generator
 from convkit.model.fuse import folded, fused
 from convkit.model.graph import Graph, taken
 from convkit.model.names import LayerList
+from convkit.model.settings import generator
 
 __all__ = ["Network", "check_weights"]
 
