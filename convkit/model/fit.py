@@ -148,7 +148,7 @@ class Training(Run):
         self._average(False)
         params = model.learning
         for param in params.values():
-            param.grad.fill(0)
+            param.clear()
         total = sum(len(y) for _, y, _ in group)
         kept = [(buffer, buffer.copy()) for buffer in model.buffers.values()]
         for x, y, weights in group:
