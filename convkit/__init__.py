@@ -13,12 +13,13 @@ from convkit.config import show_config
 
 if TYPE_CHECKING:
     from convkit import callbacks, data, layers, losses, metrics, optim, schedules
-    from convkit.model import Checkpoint, History, Model, ModelFileError, Sequential, load_model
+    from convkit.model import Checkpoint, History, Input, Model, ModelFileError, Sequential, gradient_check, load_model
     from convkit.ops import *  # noqa: F403
 
 __all__ = [
     "Checkpoint",
     "History",
+    "Input",
     "Model",
     "ModelFileError",
     "Sequential",
@@ -26,6 +27,7 @@ __all__ = [
     "accuracy",
     "callbacks",
     "data",
+    "gradient_check",
     "isa",
     "layers",
     "load_model",

@@ -1,4 +1,4 @@
-"""The command line: convkit demo, train, predict, info."""
+"""The command line: convkit demo, train, predict, info, bench."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -42,12 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a file name need not fit the terminal's encoding
     parser = _parser()
-    given = parser.parse_args(arguments)
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    given = argparse.Namespace(run=_bench, rest=arguments[1:]) if arguments[:1] == ["bench"] else parser.parse_args(arguments)
     if given.run is None:
         parser.print_help()
         return 0
     try:
-        given.run(given)
+        code = given.run(given)
         sys.stdout.flush()
     except KeyboardInterrupt:
         print("\nconvkit: stopped", file=sys.stderr)
@@ -58,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, ImportError, MemoryError) as error:
         print(f"convkit: error: {_one_line(error)}", file=sys.stderr)
         return 2
-    return 0
+    return code or 0
 
 
 def _one_line(error: Exception) -> str:
@@ -79,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_predict(commands)
     info = commands.add_parser("info", help="tell what was built, what the CPU offers and what runs")
     info.set_defaults(run=_info)
+    commands.add_parser("bench", help="measure convkit and other libraries on this machine", add_help=False)
     return parser
 
 
@@ -149,6 +152,20 @@ def _info(given: argparse.Namespace) -> None:
     import convkit
 
     convkit.show_config()
+
+
+def _bench(given: argparse.Namespace) -> int:
+    """The benchmarks have options of their own. They are in the source, not in the wheel, which they would make too large."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / "benchmarks" / "__main__.py").is_file():
+        raise ValueError(
+            'bench: the benchmarks come with the source; in a copy of the repository, pip install -e ".[bench]" and then '
+            "convkit bench"
+        )
+    sys.path.append(str(root))
+    from benchmarks.__main__ import main as bench
+
+    return bench(given.rest)
 
 
 class _Version(argparse.Action):

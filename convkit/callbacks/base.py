@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from convkit.callbacks.progress import History
-
-if TYPE_CHECKING:
-    from convkit.layers.base import Layer
 
 __all__ = ["Callback", "PlainFunction", "Run"]
 
@@ -44,23 +39,6 @@ class Run:
         """Ask the run to end, after the step or the epoch that is under way; it may be resumed unless it is done."""
         if self.history.stopped is None:
             self.history.stopped, self.done = why, done
-
-    def weights(self) -> dict[str, np.ndarray]:
-        """Copies of all parameters and buffers."""
-        return {f"{i}.{name}": array.copy() for i, layer in enumerate(self.model.layers) for name, array in layer.saved.items()}
-
-    def put_weights(self, weights: dict[str, np.ndarray]) -> None:
-        """Set all parameters and buffers, from what `weights` gave."""
-        for i, layer in enumerate(self.model.layers):
-            put(layer, {name: weights[f"{i}.{name}"] for name in layer.saved})
-
-
-def put(layer: Layer, arrays: dict[str, np.ndarray]) -> None:
-    """Set the parameters and buffers of a layer, in place."""
-    for name, param in layer.params.items():
-        param.value = arrays[name]
-    for name, buffer in layer.buffers.items():
-        buffer[...] = arrays[name]
 
 
 class Callback:
