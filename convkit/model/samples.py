@@ -221,7 +221,7 @@ def class_weights(given: Any, how: Settings, output: tuple[int, ...]) -> np.ndar
 
 
 def _output(how: Settings, shape: tuple[int, ...]) -> tuple[int, ...]:
-    return how.model.shapes(shape)[-1]
+    return how.model.output_shape(shape)
 
 
 def _targets(how: Settings, y: np.ndarray, output: tuple[int, ...], name: str) -> np.ndarray:

@@ -37,7 +37,7 @@ def train(
         if size:
             raise ValueError("fit: give validation_split or validation_data, not both")
         held = _validation(how, validation_data, data)
-    weights = class_weights(class_weight, how, model.shapes(data.shape)[-1])
+    weights = class_weights(class_weight, how, model.output_shape(data.shape))
     saved = None if resume is None else checkpoint.read(resume)
     model.build(data.shape)
     if not model.learning:
