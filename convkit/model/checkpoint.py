@@ -95,7 +95,7 @@ class Checkpoint(Callback):
 
 def state(run: Training) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The run as what JSON can hold, and arrays."""
-    arrays = {f"model/{name}": array for name, array in run.weights().items()}
+    arrays = {f"model/{name}": array for name, array in run.model.saved.items()}
     arrays |= {f"optimizer/{name}": array for name, array in run.optimizer.state(run.model.params).items()}
     for name, metric in run.means.metrics.items():
         arrays |= {f"metric/{name}/{key}": array for key, array in metric.sums.items()}
@@ -151,7 +151,7 @@ class Saved:
 
     def check(self, how: Settings, n: int | None) -> None:
         """ValueError that names what differs, unless it is a checkpoint of such a run of such a model."""
-        there, here = self.part("model"), Run(how.model, None, 1).weights()
+        there, here = self.part("model"), how.model.saved
         wrong = [f"{name}, which this model lacks" for name in there.keys() - here.keys()]
         wrong += [f"no {name}" for name in here.keys() - there.keys()]
         for name in there.keys() & here.keys():
@@ -179,7 +179,7 @@ class Saved:
             run.optimizer.load_state(run.model.params, self.part("optimizer"))
         except ValueError as error:
             raise ValueError(f"fit: {self.path} does not fit the optimiser: {error}") from error
-        run.put_weights(self.part("model"))
+        run.model.set_weights(self.part("model"))
         for name, rng in known.items():
             self._set(name, rng, info["generators"][name])
         self._set("fit's rng", run.rng, info["rng"]["now"])
@@ -217,10 +217,9 @@ def named(callbacks: tuple[Callback, ...]) -> Iterator[tuple[str, Callback]]:
         yield f"{kind} {counts[kind]}", callback
 
 
-def generators(layer: Any, name: str = "") -> Iterator[tuple[str, np.random.Generator]]:
-    """All random generators of a model and its layers, by their places."""
-    for key, value in vars(layer).items():
-        if isinstance(value, np.random.Generator):
-            yield f"{name}{key}", value
-    for i, inner in enumerate(getattr(layer, "layers", ())):
-        yield from generators(inner, f"{name}{i}.")
+def generators(model: Any) -> Iterator[tuple[str, np.random.Generator]]:
+    """All random generators of a model and its layers, by name."""
+    for name, owner in (("model", model), *model.leaves()):
+        for key, value in vars(owner).items():
+            if isinstance(value, np.random.Generator):
+                yield f"{name}.{key}", value
