@@ -173,7 +173,7 @@ def test_a_checkpoint_of_another_run_is_refused_and_changes_nothing(saved, rng):
     plain = Sequential([Conv2D(4, 3), ReLU(), Flatten(), Dense(3)], rng=0)
     for other, how, words in (
         (wider, {}, r"run is a checkpoint of another model: it has Conv2D\(.*=4, .* as conv2d_1, here it is Conv2D\(.*=5"),
-        (plain, {}, r"another model: it has BatchNorm.* as batch_norm_1, which this model lacks; Dropout\(p=0.3\) as dropout_1"),
+        (plain, {}, r"another model: it has BatchNorm.* as batch_norm_1, which this model lacks; Dropout\(p=0.3\) as drop"),
         (model(dtype=np.float64), {}, r"has float32 \(4,\) as batch_norm_1.b, here it is float64 .* and 4 differences more"),
         (model(), {"batch_size": 20}, "is a checkpoint of a run with batch_size 10, here it is 20"),
         (model(), {"accumulate": 2}, "with accumulate 1, here it is 2"),
