@@ -142,7 +142,7 @@ typedef enum { CK_SOFTMAX, CK_LOG_SOFTMAX, CK_SOFTMAX_GRAD, CK_LOG_SOFTMAX_GRAD 
 typedef struct {
     const void *center, *scale, *shift;
     const void *a, *b, *d;                         /* of the gradient */
-    int relu;
+    int relu;                                      /* 6 for relu6 */
     int stream;                                    /* the result is too large for the caches */
 } ck_columns;
 

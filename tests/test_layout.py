@@ -20,7 +20,7 @@ LEVELS = [
     {"layers"},
     {"optim", "metrics", "callbacks"},
     {"model", "onnx"},
-    {"viz"},
+    {"viz", "models"},
     {"__init__"},
     {"apps"},
     {"cli"},

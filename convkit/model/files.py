@@ -98,8 +98,8 @@ def damage(path: str | os.PathLike[str], *also: type[Exception]) -> Iterator[Non
     """Turn what a damaged file can raise into ModelFileError."""
     try:
         yield
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, *also) as error:
-        what = f"{type(error).__name__} {error}" if isinstance(error, KeyError) else error
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError, *also) as error:
+        what = f"{type(error).__name__} {error}" if isinstance(error, LookupError) else error
         raise ModelFileError(f"load: {os.fspath(path)} is not a sound model file: {what}") from error
 
 

@@ -228,7 +228,16 @@ class Model(Network):
         """
         from convkit.model.architecture import described
 
+        self._check_shared()
         files.write(path, described(self), self.saved)
+
+    def _check_shared(self) -> None:
+        """ValueError if a layer stands in two parts of the model: a loaded one would hold two layers."""
+        seen: dict[int, str] = {}
+        for name, layer in self.leaves():
+            other = seen.setdefault(id(layer), name)
+            if other != name:
+                raise ValueError(f"save: the layer {other} is {name} too, which a file cannot say")
 
     @staticmethod
     def load(path: str | os.PathLike[str], *, rng: int | np.random.Generator | None = None) -> Model:
@@ -267,9 +276,9 @@ class Model(Network):
         with files.damage(path):
             model, shape = made(architecture, rng)
             if by_place:
-                names = model.layers.names
-                weights = {f"{names[int(place)]}.{key}": a for (place, _, key), a in
-                           ((name.partition("."), a) for name, a in weights.items())}  # fmt: skip
+                names = {str(place): name for place, name in enumerate(model.layers.names)}
+                parts = {name: name.split(".", 1) for name in weights}
+                weights = {f"{names[parts[name][0]]}.{parts[name][1]}": array for name, array in weights.items()}
             model.build(shape, weights=weights)
         return model
 

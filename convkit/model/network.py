@@ -14,6 +14,7 @@ from convkit.model.fuse import folded, fused
 from convkit.model.graph import Graph, taken
 from convkit.model.names import LayerList
 from convkit.model.settings import generator
+from convkit.ops.pages import Pages
 
 __all__ = ["Network", "check_weights"]
 
@@ -54,6 +55,7 @@ class Network(Layer):
         self.input_shape: Shape | None = None
         self._fused = fused(graph)
         self._folded = folded(self._fused)
+        self._pages = Pages()
 
     def shapes(self, input_shape: Any) -> list[Shape]:
         """Output shape of each use of a layer for an input shape, without building anything.
@@ -136,6 +138,12 @@ class Network(Layer):
         self.input_shape, self.dtype = shape, dtype
         return self.output_shape()
 
+    def share(self, input_shape: Any) -> None:
+        """As `Layer.share`."""
+        for name, shapes in self._uses(self._by_slot(input_shape)).items():
+            for shape in shapes:
+                self.layers[name].share(shape)
+
     def _uses(self, by_slot: dict[int, Shape]) -> dict[str, list[Shape]]:
         """The shapes that each layer gets; ValueError if it needs other parameters for each."""
         uses: dict[str, list[Shape]] = {name: [] for name in self.layers.names}
@@ -193,10 +201,12 @@ class Network(Layer):
         if not training:
             y = self._folded.infer(arrays)
             return tuple(y) if count > 1 else y[0], None
-        y, walk_back = self._fused.train(arrays, needs_input)
+        with self._pages.used(new_step=True):
+            y, walk_back = self._fused.train(arrays, needs_input)
 
         def backward(dy: Any, needs_input: bool = needs_input) -> Any:
-            dx = walk_back(dy if count > 1 else [dy], needs_input)
+            with self._pages.used():
+                dx = walk_back(dy if count > 1 else [dy], needs_input)
             return tuple(dx) if self.several else dx[0]
 
         return tuple(y) if count > 1 else y[0], backward
