@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Checkpoint", "Saved", "read"]
 
 FORMAT, VERSION = "convkit-checkpoint", "1"
+MOST = 4  # differences that an error tells of
 
 
 class Checkpoint(Callback):
@@ -105,7 +106,7 @@ def state(run: Training) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         arrays |= {f"callback/{name}/{key}": value for key, value in own.items() if isinstance(value, np.ndarray)}
         told[name] = {key: value for key, value in own.items() if not isinstance(value, np.ndarray)}
     info = {
-        **sizes(run.how, run.data.n),
+        **sizes(run.how, run.data.n), "layers": layers_of(run.model),
         "epoch": run.epoch, "step": run.step, "seconds": run.seconds, "samples": run.means.samples, "loss": run.means.loss,
         "history": run.history.history, "stopped": run.history.stopped if run.done else None, "callbacks": told,
         "rng": {"start": run.start, "began": run.began, "now": run.rng.bit_generator.state},
@@ -151,15 +152,15 @@ class Saved:
 
     def check(self, how: Settings, n: int | None) -> None:
         """ValueError that names what differs, unless it is a checkpoint of such a run of such a model."""
-        there, here = self.part("model"), how.model.saved
-        wrong = [f"{name}, which this model lacks" for name in there.keys() - here.keys()]
-        wrong += [f"no {name}" for name in here.keys() - there.keys()]
-        for name in there.keys() & here.keys():
-            one, other = there[name], here[name]
-            if (one.shape, one.dtype) != (other.shape, other.dtype):
-                wrong.append(f"{name} as {one.dtype} {one.shape}, here it is {other.dtype} {other.shape}")
+        there = self.info["layers"] | {name: f"{a.dtype} {a.shape}" for name, a in self.part("model").items()}
+        here = layers_of(how.model) | {name: f"{a.dtype} {a.shape}" for name, a in how.model.saved.items()}
+        wrong = [f"{there[name]} as {name}, which this model lacks" for name in there if name not in here]
+        wrong += [f"no {name}" for name in here if name not in there]
+        both = [name for name in there if name in here and there[name] != here[name]]
+        wrong += [f"{there[name]} as {name}, here it is {here[name]}" for name in both]
         if wrong:
-            raise ValueError(f"fit: {self.path} is a checkpoint of another model: it has {'; '.join(sorted(wrong))}")
+            more = f"; and {len(wrong) - MOST} differences more" if len(wrong) > MOST else ""
+            raise ValueError(f"fit: {self.path} is a checkpoint of another model: it has {'; '.join(wrong[:MOST])}{more}")
         for name, value in sizes(how, n).items():
             if self.info[name] != value:
                 raise ValueError(f"fit: {self.path} is a checkpoint of a run with {name} {self.info[name]}, here it is {value}")
@@ -206,6 +207,11 @@ class Saved:
 def sizes(how: Settings, n: int | None) -> dict[str, Any]:
     """What must be alike for the place in the data to mean the same."""
     return {"batch_size": how.batch_size, "accumulate": how.accumulate, "training samples": n, "metrics": list(how.metrics)}
+
+
+def layers_of(model: Any) -> dict[str, str]:
+    """How each layer is written."""
+    return {name: repr(layer) for name, layer in model.leaves()}
 
 
 def named(callbacks: tuple[Callback, ...]) -> Iterator[tuple[str, Callback]]:

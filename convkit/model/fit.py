@@ -188,7 +188,7 @@ class Training(Run):
     def _average(self, yes: bool) -> None:
         """Have averaged weights in the model, where the optimiser keeps them."""
         if hasattr(self.optimizer, "use_averages"):
-            self.optimizer.use_averages(self.params, yes)
+            self.optimizer.use_averages(self.model.params.values(), yes)
 
 
 def groups(batches: Iterator[Batch], count: int) -> Iterator[list[Batch]]:

@@ -55,13 +55,13 @@ def _watched(model: Any) -> Iterator[list[str]]:
 
         layer.forward = told
 
-    layers = dict(model.leaves())
-    for name, layer in layers.items():
+    layers = {id(layer): (name, layer) for name, layer in model.leaves()}  # each once, though two models may share it
+    for name, layer in layers.values():
         watch(name, layer)
     try:
         yield found
     finally:
-        for layer in layers.values():
+        for _, layer in layers.values():
             del layer.forward
 
 
