@@ -13,16 +13,19 @@ from convkit.config import show_config
 
 if TYPE_CHECKING:
     from convkit import data, layers, losses, optim
-    from convkit.model import History, ModelFileError, Sequential, load_model
+    from convkit.model import History, Input, Model, ModelFileError, Sequential, gradient_check, load_model
     from convkit.ops import *  # noqa: F403
 
 __all__ = [
     "History",
+    "Input",
+    "Model",
     "ModelFileError",
     "Sequential",
     "__version__",
     "accuracy",
     "data",
+    "gradient_check",
     "isa",
     "layers",
     "load_model",

@@ -25,8 +25,8 @@ pytest.importorskip("matplotlib")
 def model(tmp_path):
     """A run folder with a network that names an image by its brightness."""
     network = convkit.Sequential([convkit.layers.Flatten(), convkit.layers.Dense(2)], input_shape=(2, 2, 1), rng=0)
-    network.params["1.w"].value = np.array([[-5] * 4, [5] * 4], np.float32)
-    network.params["1.b"].value = np.array([10, -10], np.float32)
+    network.params["dense_1.w"].value = np.array([[-5] * 4, [5] * 4], np.float32)
+    network.params["dense_1.b"].value = np.array([10, -10], np.float32)
     folder = tmp_path / "run"
     folder.mkdir()
     network.save(folder / "model.safetensors")

@@ -129,9 +129,9 @@ def test_each_epoch_sees_other_shifts(monkeypatch):
     network = image_network(8, 1, 2, np.random.default_rng(0))
     forward = network.forward
 
-    def watch(x, training=False):
+    def watch(x, training=False, **how):
         seen.extend([np.sort(x.sum(axis=(1, 2, 3)))] if training else [])
-        return forward(x, training)
+        return forward(x, training, **how)
 
     monkeypatch.setattr(network, "forward", watch)
     x, y = np.random.default_rng(0).random((12, 8, 8, 1), np.float32), np.arange(12) % 2

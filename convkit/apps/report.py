@@ -94,12 +94,10 @@ def activations(model: Sequential, image: np.ndarray) -> list[tuple[str, np.ndar
         Each layer's name and result, up to the first layer whose result is not an image.
     """
     steps = []
-    y = image[np.newaxis]
-    for layer in model.layers:
-        y, _ = layer.forward(y, False)
+    for name, y in model.activations(image[np.newaxis]):
         if y.ndim != 4:
             break
-        steps.append((type(layer).__name__, y[0]))
+        steps.append((type(model.layers[name]).__name__, y[0]))
     return steps
 
 

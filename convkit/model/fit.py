@@ -23,7 +23,7 @@ from convkit.optim import OPTIMIZERS
 from convkit.plan import geometry
 
 if TYPE_CHECKING:
-    from convkit.model.graph import Sequential
+    from convkit.model.model import Model
 
 __all__ = ["Settings", "evaluate", "generator", "inputs", "samples", "train"]
 
@@ -34,11 +34,11 @@ OTHER_LOSSES = tuple(loss for loss in LOSSES.values() if loss not in CLASS_LOSSE
 
 
 class Settings:
-    """The arguments of `Sequential.fit` and `evaluate` that are not data, checked and with names looked up."""
+    """The arguments of `Model.fit` and `evaluate` that are not data, checked and with names looked up."""
 
     def __init__(
         self,
-        model: Sequential,
+        model: Model,
         batch_size: int,
         epochs: int = 1,
         optimizer: Any = "adam",
@@ -94,8 +94,8 @@ def train(
             raise TypeError("fit: validation_data must be a pair (x, y)")
         held = samples(how, *validation_data, prefix="validation ", shape=x.shape[1:])
     how.model.build(x.shape[1:])
-    if not how.model.params:
-        raise ValueError("fit: the model has no parameters to train")
+    if not how.model.learning:
+        raise ValueError("fit: the model has no parameters to train" + (", all are frozen" if how.model.params else ""))
     indices = np.arange(len(x))
     if split:
         chosen = _stratified(y, split, rng)
@@ -144,10 +144,10 @@ def _epoch(
 
 def _step(how: Settings, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
     """One step of the optimiser: the loss and the outputs before it."""
-    params = how.model.params.values()
+    params = how.model.learning.values()
     for param in params:
         param.grad.fill(0)
-    outputs, backward = how.model.forward(x, training=True)
+    outputs, backward = how.model.forward(x, training=True, needs_input=False)
     loss, d_outputs = how.loss(outputs, y)
     if how.check_finite and not math.isfinite(loss):
         raise ValueError(f"fit: the loss is {loss}; try a smaller learning rate, and look for NaN in x")

@@ -1,368 +1,216 @@
-"""Sequential: a model as a list of layers."""
+"""How layers are connected, and the two walks over them: forward, and backward in the reverse order."""
 
 from __future__ import annotations
 
-import operator
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from convkit.callbacks import History
-from convkit.layers.base import Backward, Layer, Param, Shape, positive
-from convkit.model import files, fit
-from convkit.model.summary import table
+from convkit.layers.base import Layer, Shape
+from convkit.layers.tensor import Tensor, is_several
 
-__all__ = ["Sequential"]
+__all__ = ["Graph", "Step", "chain", "traced"]
 
 
-class Sequential:
-    """A model whose layers follow one another.
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One use of a layer: it reads some slots and fills others.
 
-    Parameters
-    ----------
-    layers : iterable of Layer
-        A layer that another model has built keeps its weights and shares them.
-    input_shape : tuple of int, optional
-        Shape of one sample, channels last, without the batch axis; if not given, `fit` takes it from the data.
-    rng : int or numpy.random.Generator, optional
-        Seeds the weights, dropout and the shuffling of `fit`; the same number gives the same model.
-    dtype : float32 or float64, default float32
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a layer is not one, appears twice, or does not fit the one before it; if there is no layer.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import convkit
-    >>> from convkit.layers import Dense, ReLU
-    >>> model = convkit.Sequential([Dense(16), ReLU(), Dense(2)], rng=0)
-    >>> x = np.random.default_rng(0).standard_normal((400, 2)).astype(np.float32)
-    >>> y = (x[:, 0] * x[:, 1] > 0).astype(np.int64)
-    >>> history = model.fit(x, y, epochs=20, optimizer=convkit.optim.Adam(0.02), verbose=0)
-    >>> model.evaluate(x, y)["accuracy"] > 0.9
-    True
+    `fused` is what the layer does in the same pass (see `Layer.forward`); with `residual` the last slot that it reads is added.
     """
 
-    def __init__(
-        self,
-        layers: Iterable[Layer],
-        *,
-        input_shape: Iterable[int] | None = None,
-        rng: int | np.random.Generator | None = None,
-        dtype: Any = np.float32,
-    ) -> None:
-        self.layers = list(layers)
-        for layer in self.layers:
-            if not isinstance(layer, Layer):
-                raise TypeError(f"Sequential: {layer!r} is not a layer; wanted objects of convkit.layers")
-        if not self.layers:
-            raise ValueError("Sequential: the model has no layers")
-        if len(set(map(id, self.layers))) < len(self.layers):
-            raise ValueError("Sequential: a layer appears twice; make a new one for each place")
-        self.dtype = np.dtype(dtype)
-        if self.dtype not in (np.float32, np.float64):
-            raise TypeError(f"Sequential: dtype must be float32 or float64, got {self.dtype}")
-        self.rng = fit.generator(rng, "Sequential")
-        self.input_shape: Shape | None = None
-        if input_shape is not None:
-            self.build(input_shape)
+    layer: Layer
+    sources: tuple[int, ...]
+    results: tuple[int, ...]
+    fused: dict[str, Any] = field(default_factory=dict)
+    residual: bool = False
 
-    def shapes(self, input_shape: Iterable[int]) -> list[Shape]:
-        """Output shape of each layer for an input shape, without building anything.
 
-        Raises
-        ------
-        TypeError, ValueError
-            If the shape is not one or more ints >= 1, or a layer cannot take its input; the message names the layer.
-        """
-        shape = _sample_shape(input_shape)
-        shapes = []
-        for i, layer in enumerate(self.layers):
+class Graph:
+    """Steps in an order in which they can run, on numbered slots.
+
+    Attributes
+    ----------
+    inputs, outputs : tuple of int
+        Slots that are given, and slots that are the result.
+    steps : list of Step
+    """
+
+    def __init__(self, inputs: Sequence[int], outputs: Sequence[int], steps: Iterable[Step]) -> None:
+        self.inputs, self.outputs, self.steps = tuple(inputs), tuple(outputs), list(steps)
+        self.last = self._last_uses()
+
+    def _last_uses(self) -> list[tuple[int, ...]]:
+        """For each step, the slots that nobody reads after it."""
+        seen, last = set(self.outputs), []
+        for step in reversed(self.steps):
+            last.append(tuple(slot for slot in dict.fromkeys((*step.sources, *step.results)) if slot not in seen))
+            seen.update(step.sources)
+        return last[::-1]
+
+    def layers(self) -> list[Layer]:
+        """Each layer once, in the order of their first use."""
+        return list({id(step.layer): step.layer for step in self.steps}.values())
+
+    def shapes(self, given: Sequence[Shape], told: Callable[[Layer], str]) -> dict[int, Shape]:
+        """Shape of each slot; the errors of layers get the name that `told` gives them."""
+        shapes = dict(zip(self.inputs, given, strict=True))
+        for step in self.steps:
+            shape = taken(step.layer, [shapes[slot] for slot in step.sources])
             try:
-                shape = layer.output_shape(shape)
+                result = step.layer.output_shape(shape)
             except ValueError as error:
-                raise ValueError(f"Sequential: layer {i}, which gets {shape}: {error}") from error
-            shapes.append(shape)
+                raise ValueError(f"layer {told(step.layer)}, which gets {shape}: {error}") from error
+            shapes.update(zip(step.results, result if is_several(result) else [result], strict=True))
         return shapes
 
-    def build(self, input_shape: Iterable[int], *, weights: dict[str, np.ndarray] | None = None) -> Shape:
-        """Make the parameters of all layers and return the output shape.
+    def infer(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The outputs; what lies between is dropped as soon as no later step reads it."""
+        values = dict(zip(self.inputs, arrays, strict=True))
+        for step, last in zip(self.steps, self.last, strict=True):
+            _keep(values, step, _run(step, values, False)[0], last)
+        return [values[slot] for slot in self.outputs]
 
-        Parameters
-        ----------
-        input_shape : tuple of int
-            Shape of one sample, channels last.
-        weights : dict of str to ndarray, optional
-            A value for each of `params`, and for each buffer of a layer, instead of new ones.
+    @staticmethod
+    def run(step: Step, values: dict[int, np.ndarray]) -> None:
+        """One step outside training, from and to the values of slots."""
+        _keep(values, step, _run(step, values, False)[0], ())
 
-        Returns
-        -------
-        tuple of int
+    def train(self, arrays: Sequence[np.ndarray], needs_input: bool) -> tuple[list[np.ndarray], Callable]:
+        """The outputs, and ``backward(gradients of the outputs, needs_input) -> gradients of the inputs``.
 
-        Raises
-        ------
-        TypeError, ValueError
-            As `shapes`; if the model is built already for another shape; if `weights` do not fit.
+        Without `needs_input`, what only the gradient of an input would read is not even kept.
         """
-        shape = _sample_shape(input_shape)
-        if self.input_shape is not None and weights is None:
-            if shape != self.input_shape:
-                raise ValueError(f"Sequential: the model is built for samples of shape {self.input_shape}, got {shape}")
-            return self.output_shape
-        inputs = [shape, *self.shapes(shape)]
-        if weights is None:
-            new = [layer for i, layer in enumerate(self.layers) if self._is_new(i, layer, inputs[i])]
+        values = dict(zip(self.inputs, arrays, strict=True))
+        learns = set(self.inputs) if needs_input else set()  # slots whose gradient is asked for
+        walk: list[tuple[Step, Callable]] = []
+        for step, last in zip(self.steps, self.last, strict=True):
+            before = not learns.isdisjoint(step.sources)
+            y, back = _run(step, values, True, before)
+            if before or step.layer.learning:
+                learns.update(step.results)
+                walk.append((step, back))
+            _keep(values, step, y, last)
+        return [values[slot] for slot in self.outputs], _Backward(self, walk, needs_input)
+
+
+class _Backward:
+    """The walk back; each step's arrays are let go of as soon as its gradient is done."""
+
+    def __init__(self, graph: Graph, walk: list[tuple[Step, Callable]], kept: bool) -> None:
+        self.graph, self.walk, self.kept, self.done = graph, walk, kept, False
+
+    def __call__(self, given: Sequence[np.ndarray | None], needs_input: bool) -> list[np.ndarray | None]:
+        if self.done:
+            raise ValueError("backward has run already, and its arrays are gone; it needs a new forward in training mode")
+        if needs_input and not self.kept:
+            raise ValueError("backward: forward was told that nobody needs the gradient of the input")
+        self.done = True
+        asked = self._asked(needs_input)
+        sums = _Sums()
+        for slot, dy in zip(self.graph.outputs, given, strict=True):
+            if dy is not None:
+                sums.add(slot, dy, ours=False)
+        while self.walk:
+            step, back = self.walk.pop()
+            needs = not asked.isdisjoint(step.sources)
+            dy = sums.take(step.results)
+            if dy is None or not (needs or step.layer.learning):
+                continue
+            dx = back(dy, needs_input=needs)
+            if needs:
+                found = dx if len(step.sources) > 1 else (dx,)
+                for slot, d in zip(step.sources, found, strict=True):
+                    if d is not None and slot in asked:
+                        shared = d.base is not None or d is dy or sum(d is other for other in found) > 1
+                        sums.add(slot, d, ours=not shared)
+        return [sums.get(slot) for slot in self.graph.inputs] if needs_input else [None] * len(self.graph.inputs)
+
+    def _asked(self, needs_input: bool) -> set[int]:
+        """The slots whose gradient somebody reads."""
+        asked = set(self.graph.inputs) if needs_input else set()
+        for step, _ in self.walk:
+            if step.layer.learning or not asked.isdisjoint(step.sources):
+                asked.update(step.results)
+        return asked
+
+
+class _Sums:
+    """Gradients by slot. Where several meet they are added in the order in which they come, which the graph fixes."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[int, np.ndarray] = {}
+        self.ours: set[int] = set()                     # slots whose array may be written to
+
+    def add(self, slot: int, d: np.ndarray, ours: bool) -> None:
+        there = self.arrays.get(slot)
+        if there is None:
+            self.arrays[slot] = d
+        elif slot in self.ours:
+            there += d
         else:
-            self._check_weights(inputs, weights)
-            new = self.layers
-        for i, layer in enumerate(self.layers):
-            if layer in new:
-                own = None if weights is None else {name: weights[f"{i}.{name}"] for name in layer.saved_shapes(inputs[i])}
-                layer.build(inputs[i], self.rng, self.dtype, weights=own)
-        self.input_shape = shape
-        return inputs[-1]
+            self.arrays[slot] = np.add(there, d, out=d if ours else None)
+            ours = True
+        if ours:
+            self.ours.add(slot)
 
-    def _is_new(self, i: int, layer: Layer, shape: Shape) -> bool:
-        """Whether a layer needs building: one that another model has built is shared with it, weights and all."""
-        if layer.input_shape is None:
-            return True
-        if (layer.input_shape, layer.dtype) != (shape, self.dtype):
-            is_, got = (f"{d} of shape {s}" for s, d in ((layer.input_shape, layer.dtype), (shape, self.dtype)))
-            raise ValueError(f"Sequential: layer {i} ({type(layer).__name__}) is built for {is_}, here it gets {got}")
-        return False
+    def get(self, slot: int) -> np.ndarray | None:
+        self.ours.discard(slot)
+        return self.arrays.pop(slot, None)
 
-    def _check_weights(self, inputs: list[Shape], weights: dict[str, np.ndarray]) -> None:
-        wanted = {
-            f"{i}.{name}": shape
-            for i, layer in enumerate(self.layers)
-            for name, shape in layer.saved_shapes(inputs[i]).items()
-        }
-        if wanted.keys() != weights.keys():
-            raise ValueError(f"Sequential: weights must be {sorted(wanted)}, got {sorted(weights)}")
-        for name, shape in wanted.items():
-            array = weights[name]
-            if array.shape != shape or array.dtype != self.dtype:
-                raise ValueError(f"Sequential: {name} must be {self.dtype} {shape}, got {array.dtype} {array.shape}")
-
-    @property
-    def output_shape(self) -> Shape:
-        """Shape of one sample's output."""
-        return self.shapes(self.built())[-1]
-
-    @property
-    def params(self) -> dict[str, Param]:
-        """All parameters by name: the layer's place, a dot, and the name it has there (``"0.w"``)."""
-        return {f"{i}.{name}": param for i, layer in enumerate(self.layers) for name, param in layer.params.items()}
-
-    def built(self) -> Shape:
-        """The input shape; ValueError if there is none yet."""
-        if self.input_shape is None:
-            raise ValueError("Sequential: the model is not built; give input_shape=, or call build(input_shape) or fit(x, y)")
-        return self.input_shape
-
-    def forward(self, x: np.ndarray, training: bool = False) -> tuple[np.ndarray, Backward | None]:
-        """Run one batch through all layers; as `Layer.forward`."""
-        self.built()
-        steps = []
-        for layer in self.layers:
-            x, step = layer.forward(x, training)
-            steps.append(step)
-        return x, self._backward(steps) if training else None
-
-    def _backward(self, steps: list[Backward]) -> Backward:
-        learning = [i for i, layer in enumerate(self.layers) if layer.params]
-        first = min(learning, default=len(steps))  # nothing before it has a use for its gradient
-
-        def backward(dy: np.ndarray, needs_input: bool = True) -> np.ndarray | None:
-            for i in range(len(steps) - 1, -1 if needs_input else first - 1, -1):
-                dy = steps[i](dy, needs_input=needs_input or i > first)
-            return dy if needs_input else None
-
-        return backward
-
-    def summary(self) -> str:
-        """Print and return a table: layer, output shape, parameters, multiply-adds, receptive field, and totals."""
-        text = table(self.layers, self.built())
-        print(text)
-        return text
-
-    def fit(
-        self,
-        x: Any,
-        y: Any,
-        *,
-        batch_size: int = 32,
-        epochs: int = 1,
-        optimizer: Any = "adam",
-        loss: str | Callable = "cross_entropy",
-        metrics: Iterable[str | Callable] | None = None,
-        validation_split: float = 0.0,
-        validation_data: tuple[Any, Any] | None = None,
-        rng: int | np.random.Generator | None = None,
-        verbose: int = 1,
-        callbacks: Iterable[Callable[[Sequential, int, dict[str, float]], None]] = (),
-        check_finite: bool = False,
-    ) -> History:
-        """Train the model.
-
-        Each epoch goes once through the samples in a new random order, and ends with the figures of the validation
-        data. Ctrl-C stops after the current step: the weights stay as that step left them, a RuntimeWarning says so,
-        and the history of the finished epochs is returned with ``interrupted=True``. A second Ctrl-C raises
-        KeyboardInterrupt at once.
-
-        Parameters
-        ----------
-        x : array_like of shape (N, *input_shape), dtype of the model
-            An array is read where it lies, so a callback may write other samples into it for the next epoch.
-        y : array_like of shape (N,) of class numbers, or (N, K) of probabilities
-            For losses that are not about classes, of the shape and dtype of the outputs; for outputs (N, ..., K) with a
-            class at each position, class numbers (N, ...).
-        batch_size : int, default 32
-        epochs : int, default 1
-        optimizer : "adam", "sgd" or an object of convkit.optim
-            An object keeps its averages, so a second `fit` goes on where the first stopped.
-        loss : str or callable (outputs, targets) -> (loss, gradient)
-            The name of a function of convkit.losses; one with options is ``functools.partial(losses.focal, gamma=3)``.
-        metrics : iterable of "accuracy" or callable (outputs, targets) -> float
-            By default the accuracy, and nothing for losses that are not about classes.
-        validation_split : float in [0, 1), default 0
-            Share of the samples held out, drawn at random, of each class alike.
-        validation_data : (x, y), optional
-            Samples to validate with instead.
-        rng : int or numpy.random.Generator, optional
-            Draws the split and the order of samples; by default the model's own.
-        verbose : 0, 1 or 2, default 1
-            Silent, a progress bar (tqdm), or one line an epoch.
-        callbacks : iterable of callables (model, epoch, logs)
-            Called after each epoch.
-        check_finite : bool, default False
-            Raise ValueError, before the weights are touched, when the loss is not finite.
-
-        Returns
-        -------
-        History
-
-        Raises
-        ------
-        TypeError, ValueError
-            If an argument is wrong: all are checked before the model is touched.
-        """
-        how = fit.Settings(self, batch_size, epochs, optimizer, loss, metrics, verbose, callbacks, check_finite)
-        return fit.train(how, x, y, validation_split, validation_data, rng)
-
-    def evaluate(
-        self,
-        x: Any,
-        y: Any,
-        *,
-        batch_size: int = 256,
-        loss: str | Callable = "cross_entropy",
-        metrics: Iterable[str | Callable] | None = None,
-    ) -> dict[str, float]:
-        """Loss and metrics over samples, without training.
-
-        Parameters
-        ----------
-        x, y, batch_size, loss, metrics
-            As for `fit`.
-
-        Returns
-        -------
-        dict of str to float
-            ``loss`` and each metric.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If an argument is wrong or the model is not built.
-        """
-        self.built()
-        how = fit.Settings(self, batch_size, loss=loss, metrics=metrics, op="evaluate")
-        return fit.evaluate(how, *fit.samples(how, x, y))
-
-    def predict(self, x: Any, *, batch_size: int = 256) -> np.ndarray:
-        """Outputs of the last layer, as they are (logits, if the model ends in Dense).
-
-        Parameters
-        ----------
-        x : array_like of shape (N, *input_shape), dtype of the model
-        batch_size : int, default 256
-
-        Returns
-        -------
-        ndarray of shape (N, *output_shape)
-
-        Raises
-        ------
-        TypeError, ValueError
-            If an argument is wrong or the model is not built.
-        """
-        shape = self.built()
-        batch_size = positive(batch_size, "predict", "batch_size")
-        x = fit.inputs("predict", "x", x, self.dtype, shape)
-        starts = range(0, max(len(x), 1), batch_size)  # no samples are one empty batch
-        return np.concatenate([self.forward(x[start : start + batch_size])[0] for start in starts])
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write layers and weights to a safetensors file; an existing file is replaced in one step or not at all.
-
-        Raises
-        ------
-        ValueError
-            If the model is not built.
-        OSError, ImportError
-            If the file cannot be written, or safetensors is missing.
-        """
-        architecture = {
-            "input_shape": list(self.built()),
-            "dtype": self.dtype.name,
-            "layers": [{"layer": type(layer).__name__, **layer.config()} for layer in self.layers],
-        }
-        weights = {f"{i}.{name}": array for i, layer in enumerate(self.layers) for name, array in layer.saved.items()}
-        files.write(path, architecture, weights)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], *, rng: int | np.random.Generator | None = None) -> Sequential:
-        """Read a model that `save` wrote.
-
-        Parameters
-        ----------
-        path : path-like
-        rng : int or numpy.random.Generator, optional
-            For training on: seeds dropout and shuffling.
-
-        Returns
-        -------
-        Sequential
-
-        Raises
-        ------
-        ModelFileError
-            If the file is damaged or not a model.
-        OSError, ImportError
-            If the file cannot be read, or safetensors is missing.
-        """
-        rng = fit.generator(rng, "load")
-        architecture, layers, weights = files.read(path)
-        with files.damage(path):
-            model = cls(layers, rng=rng, dtype=architecture["dtype"])
-            model.build(architecture["input_shape"], weights=weights)
-        return model
-
-    def __repr__(self) -> str:
-        return f"Sequential([{', '.join(map(repr, self.layers))}], input_shape={self.input_shape})"
+    def take(self, slots: Sequence[int]) -> Any:
+        """The gradient of what a step gave: one array, or a tuple; None if nobody has any."""
+        found = tuple(self.get(slot) for slot in slots)
+        return found[0] if len(found) == 1 else None if all(d is None for d in found) else found
 
 
-def _sample_shape(shape: Iterable[int]) -> Shape:
-    try:
-        sizes = tuple(operator.index(n) for n in shape)
-    except TypeError:
-        raise TypeError(f"Sequential: input_shape must be a tuple of ints, got {shape!r}") from None
-    if not sizes or min(sizes) < 1:
-        raise ValueError(f"Sequential: input_shape must be one or more sizes >= 1, got {sizes}")
-    return sizes
+def _run(step: Step, values: dict[int, np.ndarray], training: bool, needs_input: bool = True) -> tuple[Any, Any]:
+    given = [values[slot] for slot in step.sources]
+    how = {**step.fused, "residual": given.pop()} if step.residual else dict(step.fused)
+    if training and step.layer.is_model:
+        how["needs_input"] = needs_input
+    return step.layer.forward(taken(step.layer, given), training, **how)
+
+
+def _keep(values: dict[int, np.ndarray], step: Step, y: Any, last: Iterable[int]) -> None:
+    values.update(zip(step.results, y if len(step.results) > 1 else [y], strict=True))
+    for slot in last:
+        del values[slot]
+
+
+def taken(layer: Layer, given: Sequence[Any]) -> Any:
+    """What a layer takes of a list: all of it, or the only one."""
+    return tuple(given) if layer.several else given[0]
+
+
+def chain(layers: Sequence[Layer]) -> Graph:
+    """Layers one after another."""
+    return Graph([0], [len(layers)], [Step(layer, (i,), (i + 1,)) for i, layer in enumerate(layers)])
+
+
+def traced(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Graph:
+    """The graph between symbolic tensors; ValueError if it is not closed."""
+    nodes, waiting = {}, [tensor.node for tensor in outputs if tensor not in inputs]
+    while waiting:
+        node = waiting.pop()
+        if id(node) not in nodes:
+            nodes[id(node)] = node
+            waiting += [tensor.node for tensor in node.inputs if tensor not in inputs]
+    slots = {id(tensor): i for i, tensor in enumerate(inputs)}
+    read = {id(tensor) for node in nodes.values() for tensor in node.inputs} | {id(tensor) for tensor in outputs}
+    for tensor in inputs:
+        if id(tensor) not in read:
+            raise ValueError(f"Model: no output depends on {tensor}")
+    steps = []
+    for node in sorted(nodes.values(), key=lambda node: node.number):  # a layer is called after what it is called on
+        if node.layer is None:
+            raise ValueError(f"Model: the outputs depend on {node.outputs[0]}, which is not among the inputs")
+        for tensor in node.inputs:
+            if id(tensor) not in slots:
+                raise ValueError(f"Model: a cycle: {node.layer.label} reads {tensor}, which depends on it")
+        for tensor in node.outputs:
+            slots[id(tensor)] = len(slots)
+        steps.append(Step(node.layer, tuple(slots[id(t)] for t in node.inputs), tuple(slots[id(t)] for t in node.outputs)))
+    return Graph(range(len(inputs)), [slots[id(tensor)] for tensor in outputs], steps)
