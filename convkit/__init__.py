@@ -12,11 +12,12 @@ from convkit._version import __version__
 from convkit.config import show_config
 
 if TYPE_CHECKING:
-    from convkit import data, layers, losses, optim
-    from convkit.model import History, Input, Model, ModelFileError, Sequential, gradient_check, load_model
+    from convkit import callbacks, data, layers, losses, metrics, models, optim, schedules
+    from convkit.model import Checkpoint, History, Input, Model, ModelFileError, Sequential, gradient_check, load_model
     from convkit.ops import *  # noqa: F403
 
 __all__ = [
+    "Checkpoint",
     "History",
     "Input",
     "Model",
@@ -24,13 +25,17 @@ __all__ = [
     "Sequential",
     "__version__",
     "accuracy",
+    "callbacks",
     "data",
     "gradient_check",
     "isa",
     "layers",
     "load_model",
     "losses",
+    "metrics",
+    "models",
     "optim",
+    "schedules",
     "show_config",
     "threads",
     *_ops.__all__,
@@ -46,10 +51,14 @@ def __getattr__(name: str):
 
         setattr(convkit, name, getattr(_ops, name))     # so that this is asked once
         return getattr(_ops, name)
+    import convkit.callbacks
     import convkit.data
     import convkit.layers
     import convkit.losses
+    import convkit.metrics
+    import convkit.models
     import convkit.optim
+    import convkit.schedules
     from convkit import model
 
     return getattr(model, name) if hasattr(model, name) else vars(convkit)[name]

@@ -77,9 +77,9 @@ cdef void walk_task(const Walk *w, Py_ssize_t task) noexcept nogil:
     ck_write_mode(mode)
 
 
-def walk(int op, Py_ssize_t batches, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t rest, bint relu, x, dy, other, target, also,
+def walk(int op, Py_ssize_t batches, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t rest, int relu, x, dy, other, target, also,
          lines, sums, int threads):
-    """One pass over contiguous arrays; target and also may be arrays that are read."""
+    """One pass over contiguous arrays; target and also may be arrays that are read. relu is 6 for relu6."""
     cdef View views[7]
     cdef Walk w
     cdef Py_ssize_t task

@@ -10,11 +10,12 @@ import contextlib
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
+from convkit.disk import replace
 
 __all__ = ["ModelFileError", "damage", "read", "write"]
 
@@ -54,7 +55,7 @@ def write(path: str | os.PathLike[str], architecture: dict[str, Any], weights: d
     numpy = _safetensors("numpy")
     text = json.dumps(architecture, allow_nan=False)
     metadata = {"format": FORMAT, "version": VERSION, "architecture": text, "sha256": _digest(text, weights)}
-    _replace(os.path.realpath(path), numpy.save(weights, metadata))
+    replace(path, numpy.save(weights, metadata))
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray], bool]:
@@ -97,8 +98,8 @@ def damage(path: str | os.PathLike[str], *also: type[Exception]) -> Iterator[Non
     """Turn what a damaged file can raise into ModelFileError."""
     try:
         yield
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, *also) as error:
-        what = f"{type(error).__name__} {error}" if isinstance(error, KeyError) else error
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError, *also) as error:
+        what = f"{type(error).__name__} {error}" if isinstance(error, LookupError) else error
         raise ModelFileError(f"load: {os.fspath(path)} is not a sound model file: {what}") from error
 
 
@@ -110,28 +111,6 @@ def _digest(text: str, weights: dict[str, np.ndarray]) -> str:
         digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
         digest.update(array.reshape(-1).view(np.uint8))
     return digest.hexdigest()
-
-
-def _replace(path: str, content: bytes) -> None:
-    """Write a temporary file beside `path`, make sure it is on disk, and put it in place in one step."""
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(8)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    if os.name == "posix":  # the new name is safe only when the folder is on disk too
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _safetensors(part: str = "") -> Any:

@@ -84,7 +84,9 @@ def gradient_check(layer: Layer, x: Any, *, tolerance: float = 1e-6, samples: in
 def _twin(layer: Layer, shapes: list[tuple[int, ...]]) -> Layer:
     """A copy in float64."""
     twin, shape = copy.deepcopy(layer), tuple(shapes) if layer.several else shapes[0]
-    weights = None if layer.input_shape is None else {name: a.astype(np.float64) for name, a in layer.saved.items()}
+    if twin.input_shape is None:
+        twin.build(shape, np.random.default_rng(0))
+    weights = {name: a.astype(np.float64) for name, a in twin.saved.items()}
     twin.build(shape, np.random.default_rng(0), np.float64, weights=weights)
     return twin
 

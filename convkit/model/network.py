@@ -10,10 +10,10 @@ import numpy as np
 from convkit.layers.base import Backward, Layer, Param, Shape
 from convkit.layers.tensor import sample_shape
 from convkit.model import summary
-from convkit.model.fit import generator
 from convkit.model.fuse import folded, fused
 from convkit.model.graph import Graph, taken
 from convkit.model.names import LayerList
+from convkit.model.settings import generator
 from convkit.ops.pages import Pages
 
 __all__ = ["Network", "check_weights"]
@@ -137,6 +137,12 @@ class Network(Layer):
                 layer.share(other)
         self.input_shape, self.dtype = shape, dtype
         return self.output_shape()
+
+    def share(self, input_shape: Any) -> None:
+        """As `Layer.share`."""
+        for name, shapes in self._uses(self._by_slot(input_shape)).items():
+            for shape in shapes:
+                self.layers[name].share(shape)
 
     def _uses(self, by_slot: dict[int, Shape]) -> dict[str, list[Shape]]:
         """The shapes that each layer gets; ValueError if it needs other parameters for each."""

@@ -115,7 +115,7 @@ static void check_columns(void)
             const real *line[6];
             for (int i = 0; i < 6; i++)
                 line[i] = input(cols);
-            const ck_columns g = { line[0], line[1], line[2], line[3], line[4], line[5], kind & 1, !!(kind & 4) };
+            const ck_columns g = { line[0], line[1], line[2], line[3], line[4], line[5], kind & 1 ? ONE_OF(1, 6) : 0, !!(kind & 4) };
             real *y = numbers(all), *dx = numbers(all), *dresidual = residual ? numbers(all) : NULL, *sums = numbers(2 * cols);
             now.k->column_apply(rows, cols, &g, x, cols, residual, y);
             now.k->column_sums(rows, cols, &g, dy, x, residual ? y : NULL, cols, sums, cols);
@@ -125,9 +125,9 @@ static void check_columns(void)
                 for (ptrdiff_t at = c; at < all; at += cols) {
                     const double off = (double)(real)(x[at] - line[0][c]);
                     double t = off * (double)line[1][c] + (double)line[2][c] + (residual ? (double)residual[at] : 0);
-                    t = g.relu && t < 0 ? 0 : t;
+                    t = g.relu && t < 0 ? 0 : g.relu == 6 && t > 6 ? 6 : t;
                     near("y", at, y[at], t, 40 * REAL_EPSILON);
-                    const double slope = g.relu && !(y[at] > 0) ? 0 : (double)dy[at];
+                    const double slope = g.relu && !(y[at] > 0 && (g.relu != 6 || y[at] < 6)) ? 0 : (double)dy[at];
                     near("dx", at, dx[at], (double)line[3][c] * slope + (double)line[4][c] * off + (double)line[5][c],
                          60 * REAL_EPSILON);
                     if (residual)
