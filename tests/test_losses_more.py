@@ -257,7 +257,8 @@ def test_rows_without_a_label_are_out_of_it():
 @pytest.mark.parametrize("k", [1, 7, 16, 33, 20001])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_cross_entropy_of_any_number_of_classes(k, dtype, isa, rng):
-    z, labels, weights = (4 * rng.standard_normal((9, k))).astype(dtype), rng.integers(0, k, 9), rng.uniform(0, 2, k).astype(dtype)
+    z, labels = (4 * rng.standard_normal((9, k))).astype(dtype), rng.integers(0, k, 9)
+    weights = rng.uniform(0, 2, k).astype(dtype)
     wide = z.astype(np.float64)
     log_p = wide - wide.max(axis=1, keepdims=True)
     log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))

@@ -206,8 +206,9 @@ def _chosen(labels: np.ndarray, ignore_index: int | None) -> tuple[np.ndarray, n
 
 
 def _of_numbers(
-    logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None, smoothing: float, ignore_index: int | None, reduction: str
-) -> tuple[Any, np.ndarray]:
+    logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None, smoothing: float, ignore_index: int | None,
+    reduction: str,
+) -> tuple[Any, np.ndarray]:  # fmt: skip
     """The loss and its gradient, in one pass over the rows."""
     k = logits.shape[1]
     if ignore_index is not None:

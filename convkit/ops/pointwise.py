@@ -117,7 +117,7 @@ def cross_entropy(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Losses, in double, of contiguous rows (n, k), n and k >= 1, and `factor` times the gradient of their sum.
 
-    The class of a row, or none if its label is below 0, weighs share * weights[class]; `each` is what every class weighs besides.
+    The class of a row (none if its label is below 0) weighs share * weights[class]; `each` is what every class weighs besides.
     """
     gradient, losses = check.empty(logits.shape, logits.dtype, "cross_entropy"), np.empty(len(logits))
     total = 0.0 if each is None else float(each.sum(dtype=np.float64))
