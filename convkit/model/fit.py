@@ -19,6 +19,7 @@ from convkit.model.interrupt import Interrupt
 from convkit.model.origin import origin
 from convkit.model.samples import Batch, Source
 from convkit.model.settings import Settings
+from convkit.model.several import plain
 
 __all__ = ["Means", "Training", "evaluate"]
 
@@ -151,16 +152,17 @@ class Training(Run):
         how, model = self.how, self.model
         self._average(False)
         for param in self.params:
-            param.grad.fill(0)
+            param.clear()
         total = sum(len(y) for _, y, _ in group)
         kept = [(buffer, buffer.copy()) for buffer in self.buffers]
         for x, y, weights in group:
-            outputs, backward = model.forward(x, training=True, needs_input=False)
+            outputs, backward = model.forward(plain(x), training=True, needs_input=False)
             loss, d_outputs = how.loss_of(outputs, y, self._weights(y, weights))
             if how.check_finite and not math.isfinite(loss):
                 self._refuse(loss, x, y, kept)
             if len(y) != total:
-                d_outputs = d_outputs * d_outputs.dtype.type(len(y) / total)
+                share = model.dtype.type(len(y) / total)
+                d_outputs = tuple(d * share for d in d_outputs) if isinstance(d_outputs, tuple) else d_outputs * share
             backward(d_outputs, needs_input=False)
             self.means.add(loss, outputs, y)
         self.optimizer.step(self.params)
@@ -177,7 +179,7 @@ class Training(Run):
         """ValueError that says where the loss stopped being finite; the model is as before the step."""
         for buffer, before in kept:
             buffer[...] = before
-        found = origin(self.model, x, y)
+        found = origin(self.model, plain(x), plain(y))
         for buffer, before in kept:
             buffer[...] = before
         place = f"step {self.step + 1} of epoch {self.epoch + 1}"
@@ -202,7 +204,7 @@ def evaluate(how: Settings, data: Source, size: int, interrupt: Interrupt | None
         for x, y, weights in batches:
             if interrupt is not None and interrupt.asked:
                 break
-            outputs, _ = how.model.forward(x)
+            outputs, _ = how.model.forward(plain(x))
             means.add(how.loss_of(outputs, y, weights)[0], outputs, y)
     return means.values()
 
