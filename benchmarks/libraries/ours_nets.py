@@ -45,7 +45,7 @@ def _step(ck, model, x: np.ndarray, labels: np.ndarray) -> Prepared:
 
     def run():
         for param in params:
-            param.grad.fill(0)
+            param.clear()
         outputs, backward = model.forward(x, training=True)
         loss, d_outputs = ck.losses.cross_entropy(outputs, labels)
         backward(d_outputs, needs_input=False)

@@ -75,7 +75,8 @@ class Filters(Layer):
         self, x: np.ndarray, training: bool, activation: str | None = None, residual: np.ndarray | None = None
     ) -> tuple[np.ndarray, Backward | None]:
         activation = activation or self.activation
-        y = self.run(x, self.plain() if training else self.packed(), self.params["b"].value if self.bias else None, activation, residual)
+        filters, b = self.plain() if training else self.packed(), self.params["b"].value if self.bias else None
+        y = self.run(x, filters, b, activation, residual)
         mask, plus = y if activation else None, residual is not None
 
         def backward(dy: np.ndarray, needs_input: bool) -> Any:
@@ -84,7 +85,7 @@ class Filters(Layer):
             needs = (("x",) if needs_input else ()) + tuple(self.learning)
             dx, *grads = self._gradients(dy, x, needs) if needs else (None,)
             for param, d in zip(self.learning.values(), grads, strict=False):
-                param.grad += d.reshape(param.grad.shape)
+                param.learn(d)
             return (dx, dy) if plus else dx
 
         return y, backward if training else None

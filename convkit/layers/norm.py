@@ -38,7 +38,7 @@ class _Norm(Layer):
 
     def _learn(self, *gradients: np.ndarray) -> None:
         for param, gradient in zip(self.learning.values(), gradients, strict=False):
-            param.grad += gradient
+            param.learn(gradient)
 
 
 class BatchNorm(_Norm):

@@ -1,8 +1,8 @@
 """Fewer passes over memory: steps that one layer can do on the way of another.
 
-Wherever they run: a ReLU after a convolution, a Dense layer, batch norm or `Add`, a ReLU6 after batch norm; an `Add` of two after batch norm or a
-convolution. Outside training: a batch norm after a convolution, as filters that hold its scale. Only what nobody else reads is
-left out, and only layers of exactly these classes are fused, as a subclass may compute something else.
+Wherever they run: a ReLU after a convolution, a Dense layer, batch norm or `Add`; a ReLU6 after batch norm; an `Add` of two
+after batch norm or a convolution. Outside training: a batch norm after a convolution, as filters that hold its scale. Only what
+nobody else reads is left out, and only layers of exactly these classes are fused, as a subclass may compute something else.
 """
 
 from __future__ import annotations

@@ -57,6 +57,12 @@ class Network(Layer):
         self._folded = folded(self._fused)
         self._pages = Pages()
 
+    @property
+    def output_layers(self) -> tuple[Layer | None, ...]:
+        """The layer that gives each output; None if it is an input."""
+        made = {slot: step.layer for step in self.graph.steps for slot in step.results}
+        return tuple(made.get(slot) for slot in self.graph.outputs)
+
     def shapes(self, input_shape: Any) -> list[Shape]:
         """Output shape of each use of a layer for an input shape, without building anything.
 

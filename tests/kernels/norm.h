@@ -84,6 +84,38 @@ static void check_softmax_rows(void)
         }
 }
 
+static void check_cross_entropy_rows(void)
+{
+    for (ptrdiff_t n = 1; n < 90; n += 1 + n / 8)
+        for (int kind = 0; kind < 4; kind++) {
+            const ptrdiff_t rows = 3;
+            const real *x = input(rows * n), *w = kind & 1 ? input(n) : NULL, *spread = kind & 2 ? input(n) : NULL;
+            real *y = numbers(rows * n), *weights = numbers(n), *each = numbers(n);
+            double *losses = place((size_t)rows * sizeof *losses), how[3] = { 0.75, 0, 0.5 };
+            int64_t *labels = place((size_t)rows * sizeof *labels);
+            for (ptrdiff_t i = 0; i < n; i++) {
+                weights[i] = (real)(w ? fabs((double)w[i]) : 1);
+                each[i] = (real)(spread ? fmax((double)spread[i], 0) : 0);
+                how[1] += (double)each[i];
+            }
+            labels[0] = n - 1, labels[1] = -1, labels[2] = 0;
+            now.k->cross_entropy_rows(rows, n, x, labels, w ? weights : NULL, spread ? each : NULL, how, y, losses);
+            for (ptrdiff_t r = 0; r < rows; r++) {
+                double total = 0, loss = 0, pull = labels[r] < 0 ? 0 : how[0] * (double)weights[labels[r]];
+                const double pulls = pull + how[1], e = 100 * REAL_EPSILON;
+                for (ptrdiff_t i = 0; i < n; i++)
+                    total += exp((double)x[r * n + i]);
+                for (ptrdiff_t i = 0; i < n; i++) {
+                    const double p = exp((double)x[r * n + i]) / total, t = (double)each[i] + (i == labels[r] ? pull : 0);
+                    loss -= t * log(p);
+                    near("dx", r * n + i, y[r * n + i], labels[r] < 0 ? 0 : 0.5 * (p * pulls - t), e * (1 + pulls));
+                }
+                near("loss", r, (real)losses[r], labels[r] < 0 ? 0 : loss, e * (1 + fabs(loss) + 8 * pulls));
+            }
+            release();
+        }
+}
+
 static void check_column_moments(void)
 {
     for (ptrdiff_t cols = 1; cols < 150; cols += 1 + cols / 6) {
