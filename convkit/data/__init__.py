@@ -1,6 +1,7 @@
 """Images to learn from: the digits that ship with convkit, files and folders of your own, and how they are read ahead."""
 
-from convkit.data import idx
+from convkit.data import augment, idx
+from convkit.data.augment import Augmented
 from convkit.data.dataset import ArrayDataset, Dataset, ahead
 from convkit.data.datasets import Digits, digits
 from convkit.data.folders import FolderDataset, ImageFolder, image_folder, stratified_split
@@ -10,12 +11,14 @@ from convkit.data.npz import read_npz
 
 __all__ = [
     "ArrayDataset",
+    "Augmented",
     "Dataset",
     "Digits",
     "FolderDataset",
     "IDXDataset",
     "ImageFolder",
     "ahead",
+    "augment",
     "digits",
     "idx",
     "image_folder",

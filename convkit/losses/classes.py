@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from convkit.losses.targets import class_targets, logits_of, number, reduced, weights_of
+from convkit.losses.targets import class_targets, logits_of, reduced, weights_of
+from convkit.ops.check import number
 from convkit.plan import geometry
 
 __all__ = ["cross_entropy", "focal", "kl_divergence"]
