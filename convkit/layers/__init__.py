@@ -47,6 +47,7 @@ from convkit.layers.pool_kinds import (
     MinPool2D,
     MinPool3D,
 )
+from convkit.layers.rescale import Normalize, Rescale
 from convkit.layers.resize import (
     PixelShuffle,
     PixelUnshuffle,
@@ -112,6 +113,7 @@ __all__ = [
     "MinPool2D",
     "MinPool3D",
     "Mish",
+    "Normalize",
     "PReLU",
     "Pad1D",
     "Pad2D",
@@ -122,6 +124,7 @@ __all__ = [
     "RMSNorm",
     "ReLU",
     "ReLU6",
+    "Rescale",
     "Resize1D",
     "Resize2D",
     "Resize3D",

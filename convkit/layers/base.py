@@ -86,7 +86,11 @@ class Layer:
         What is saved with the parameters but not trained, such as running statistics.
     input_shape : tuple of int, or None before build
         Without the batch axis, channels last.
+    takes : tuple of numpy.dtype
+        What an input may be besides the dtype of the layer.
     """
+
+    takes: tuple[np.dtype, ...] = ()
 
     def __init__(self) -> None:
         self.params: dict[str, Param] = {}

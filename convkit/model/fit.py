@@ -222,7 +222,7 @@ def samples(
 ) -> tuple[np.ndarray, np.ndarray]:
     """x and y as arrays that fit the model, the loss and each other."""
     op, model = how.op, how.model
-    x = inputs(op, f"{prefix}x", x, model.dtype, model.input_shape or shape)
+    x = inputs(op, f"{prefix}x", x, model, shape)
     y = plain_array(y, op, f"{prefix}y")
     if not len(x):
         raise ValueError(f"{op}: {prefix}x is empty")
@@ -247,16 +247,19 @@ def _targets(how: Settings, y: np.ndarray, output: tuple[int, ...], name: str) -
     return y
 
 
-def inputs(op: str, name: str, x: Any, dtype: np.dtype, shape: tuple[int, ...] | None) -> np.ndarray:
-    """x as an array of the model's dtype whose samples have the given shape."""
-    x = plain_array(x, op, name)
-    if x.dtype.newbyteorder("=") != dtype:
-        scale = " / 255" if x.dtype == np.uint8 else ""
-        raise TypeError(f"{op}: {name} has dtype {x.dtype}, the model works in {dtype}; write {name}.astype(np.{dtype}){scale}")
+def inputs(op: str, name: str, x: Any, model: Model, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """x as an array that the model takes; until it is built, of samples of a given shape."""
+    x, dtype, shape = plain_array(x, op, name), model.dtype, model.input_shape or shape
+    native = x.dtype.newbyteorder("=")
+    if native not in (dtype, *model.layers[0].takes):
+        hint = f"write {name}.astype(np.{dtype})"
+        if x.dtype == np.uint8:
+            hint += " / 255, or begin the model with layers.Rescale()"
+        raise TypeError(f"{op}: {name} has dtype {x.dtype}, the model works in {dtype}; {hint}")
     if x.ndim < 2 or (shape is not None and x.shape[1:] != shape):
         wanted = ", ".join(map(str, shape)) if shape is not None else "..."
         raise ValueError(f"{op}: {name} must have shape (N, {wanted}), got {x.shape}")
-    return x.astype(dtype, copy=False)
+    return x.astype(native, copy=False)
 
 
 def _split_size(share: float, n: int) -> int:
