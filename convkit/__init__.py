@@ -13,11 +13,12 @@ from convkit.config import show_config
 
 if TYPE_CHECKING:
     from convkit import data, layers, losses, optim
-    from convkit.model import History, ModelFileError, Sequential, load_model
+    from convkit.model import History, Model, ModelFileError, Sequential, load_model
     from convkit.ops import *  # noqa: F403
 
 __all__ = [
     "History",
+    "Model",
     "ModelFileError",
     "Sequential",
     "__version__",

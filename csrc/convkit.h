@@ -35,8 +35,6 @@ typedef struct {
     const void *const *lines;                      /* first pixel of each run */
     ptrdiff_t first;                               /* channel to start from */
     ptrdiff_t step;                                /* from one pixel to the next */
-    const void *next;                              /* what is read soon and should be fetched, next_step from pixel to pixel */
-    ptrdiff_t next_step;
 } ck_lines;
 
 /* Grouped convolution: neighbouring taps of a filter line, from the pixel that the first one reads on. */
@@ -153,7 +151,7 @@ typedef struct {
     X(tile_rows, (int rows, int vecs, ptrdiff_t taps, ptrdiff_t depth, const void *const *a, ptrdiff_t a_step,              \
                   const void *b, void *const *c, const ck_finish *finish))                                                  \
     X(tile_lines, (int rows, ptrdiff_t cols, ptrdiff_t lines, ptrdiff_t pixels, const ck_lines *a, const ck_lines *b,       \
-                   void *c, ptrdiff_t c_step, int resume))                                                                  \
+                   const void *next, ptrdiff_t next_step, void *c, ptrdiff_t c_step, int resume))                                                                  \
     X(line_tiles, (ptrdiff_t pixels, int vecs, ptrdiff_t taps, ptrdiff_t depth, const void *const *a, ptrdiff_t a_step,     \
                    const void *b, void *c, ptrdiff_t c_step, const ck_finish *finish))                                      \
     X(line_sums, (int rows, ptrdiff_t cols, ptrdiff_t lines, ptrdiff_t pixels, const void *const *a, ptrdiff_t groups_step, \

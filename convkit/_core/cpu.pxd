@@ -38,8 +38,6 @@ cdef extern from "convkit.h" nogil:
         const void *const *lines
         Py_ssize_t first
         Py_ssize_t step
-        const void *next
-        Py_ssize_t next_step
 
     ctypedef enum ck_element:
         CK_REAL, CK_INT, CK_INT16, CK_INT8
@@ -108,7 +106,8 @@ cdef extern from "convkit.h" nogil:
         void (*tile_rows)(int rows, int vecs, Py_ssize_t taps, Py_ssize_t depth, const void *const *a, Py_ssize_t a_step,
                           const void *b, void *const *c, const ck_finish *finish) noexcept nogil
         void (*tile_lines)(int rows, Py_ssize_t cols, Py_ssize_t lines, Py_ssize_t pixels, const ck_lines *a,
-                           const ck_lines *b, void *c, Py_ssize_t c_step, int resume) noexcept nogil
+                           const ck_lines *b, const void *next, Py_ssize_t next_step, void *c, Py_ssize_t c_step,
+                           int resume) noexcept nogil
         void (*line_tiles)(Py_ssize_t pixels, int vecs, Py_ssize_t taps, Py_ssize_t depth, const void *const *a,
                            Py_ssize_t a_step, const void *b, void *c, Py_ssize_t c_step,
                            const ck_finish *finish) noexcept nogil

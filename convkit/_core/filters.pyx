@@ -26,7 +26,6 @@ cdef struct Operand:
     const char *origin
     Py_ssize_t stride[4]                        # bytes: n, d, h, w
     Py_ssize_t channels, step                   # of a group; elements from one pixel that is read to the next
-    Py_ssize_t chunk                            # bytes from a chunk to the next
 
 
 cdef struct Work:                               # what all units share
@@ -57,27 +56,32 @@ cdef struct Runs:                               # of one tap in one chunk
 
 cdef struct Chunk:                              # lines and columns of the output
     Py_ssize_t first_line, last_line, first_pixel, last_pixel
-    bint first, last                            # of all
+    bint first                                  # of all
+
+
+cdef struct Ahead:                              # what the next chunk is the first to read, for units to fetch
+    const char *x
+    const char *dy
+    Py_ssize_t x_bytes, bytes                   # of x, of both
+    Py_ssize_t step                             # bytes that a unit fetches at each pixel
 
 
 cdef void collect(Runs *runs, const Work *work, Py_ssize_t tap, const Chunk *c) noexcept nogil:
     """The runs of pixels of a chunk that `tap` reads inside the input."""
-    cdef const Window *ad = &work.axes[0]
     cdef const Window *ah = &work.axes[1]
     cdef const Window *aw = &work.axes[2]
     cdef Py_ssize_t td = tap // (ah.kernel * aw.kernel), th = tap // aw.kernel % ah.kernel, tw = tap % aw.kernel
-    cdef Py_ssize_t offset = tw * aw.dilation - aw.lo, line, n, d, h
+    cdef Py_ssize_t offset = tw * aw.dilation - aw.lo, line
+    cdef const char *source
+    cdef bint inside
     cdef Py_ssize_t start = clip(ceil_div(-offset, aw.stride), c.first_pixel, c.last_pixel)
     cdef Py_ssize_t stop = clip(ceil_div(aw.size - offset, aw.stride), start, c.last_pixel)
     runs.lines, runs.pixels = 0, stop - start
     for line in range(c.first_line, c.last_line if stop > start else c.first_line):
-        n = line // (ad.out * ah.out)
-        d = line // ah.out % ad.out * ad.stride + td * ad.dilation - ad.lo
-        h = line % ah.out * ah.stride + th * ah.dilation - ah.lo
-        if <size_t>d >= <size_t>ad.size or <size_t>h >= <size_t>ah.size:
+        source = input_line(work, line, td, th, &inside)
+        if not inside:
             continue
-        runs.x[runs.lines] = (work.x.origin + n * work.x.stride[0] + d * work.x.stride[1] + h * work.x.stride[2]
-                              + (start * aw.stride + offset) * work.x.stride[3])
+        runs.x[runs.lines] = source + (start * aw.stride + offset) * work.x.stride[3]
         runs.dy[runs.lines] = output_line(work, line) + start * work.dy.stride[3]
         runs.pixel[runs.lines] = (line - c.first_line) * (c.last_pixel - c.first_pixel) + start - c.first_pixel
         runs.lines += 1
@@ -87,6 +91,17 @@ cdef inline const char *output_line(const Work *work, Py_ssize_t line) noexcept 
     cdef Py_ssize_t nd = work.axes[0].out, nh = work.axes[1].out
     return (work.dy.origin + line // (nd * nh) * work.dy.stride[0] + line // nh % nd * work.dy.stride[1]
             + line % nh * work.dy.stride[2])
+
+
+cdef inline const char *input_line(const Work *work, Py_ssize_t line, Py_ssize_t td, Py_ssize_t th,
+                                   bint *inside) noexcept nogil:
+    """The line of x that a line of the output reads for one line of taps."""
+    cdef const Window *ad = &work.axes[0]
+    cdef const Window *ah = &work.axes[1]
+    cdef Py_ssize_t n = line // (ad.out * ah.out), d = line // ah.out % ad.out * ad.stride + td * ad.dilation - ad.lo
+    cdef Py_ssize_t h = line % ah.out * ah.stride + th * ah.dilation - ah.lo
+    inside[0] = <size_t>d < <size_t>ad.size and <size_t>h < <size_t>ah.size
+    return work.x.origin + n * work.x.stride[0] + d * work.x.stride[1] + h * work.x.stride[2]
 
 
 cdef inline Py_ssize_t split(Py_ssize_t i, Py_ssize_t each, Py_ssize_t more) noexcept nogil:
@@ -113,14 +128,27 @@ cdef void pack_outputs(Runs *runs, const Work *work, const Chunk *c, Py_ssize_t 
                           runs.panel + (line - c.first_line) * pixels * width)
 
 
-cdef inline void ahead(ck_lines *operand, const Operand *whole, Py_ssize_t channel, Py_ssize_t itemsize) noexcept nogil:
-    """Fetches what the next chunk reads in the place of this one."""
-    operand.next, operand.next_step = <const char *>operand.lines[0] + channel * itemsize + whole.chunk, whole.step
+cdef Ahead ahead_of(const Work *work, Py_ssize_t line, Py_ssize_t pixel, Py_ssize_t lines, Py_ssize_t pixels,
+                    Py_ssize_t units) noexcept nogil:
+    """Of a chunk of `pixels` columns. Only hints: right inside of an image."""
+    cdef const Window *ah = &work.axes[1]
+    cdef const Window *aw = &work.axes[2]
+    cdef bint inside
+    cdef Ahead a
+    a.x = input_line(work, line, work.axes[0].kernel - 1, ah.kernel - 1, &inside) + pixel * aw.stride * work.x.stride[3]
+    a.dy = output_line(work, line) + pixel * work.dy.stride[3]
+    if lines == 1:
+        a.x_bytes, a.bytes = pixels * aw.stride * work.x.stride[3], pixels * work.dy.stride[3]
+    else:
+        a.x_bytes, a.bytes = lines * ah.stride * work.x.stride[2], lines * work.dy.stride[2]
+    a.bytes += a.x_bytes
+    a.step = a.bytes // (units * lines * pixels) + 1
+    return a
 
 
-cdef void unit(const Work *work, Runs *runs, const Chunk *c, const Place *u, Py_ssize_t number, bint new_panel,
-               bint new_tap) noexcept nogil:
-    """Adds a chunk to one tile of dw, the unit of a thread that has this number."""
+cdef void unit(const Work *work, Runs *runs, const Chunk *c, const Place *u, const char *next, Py_ssize_t next_step,
+               bint new_panel, bint new_tap) noexcept nogil:
+    """Adds a chunk to one tile of dw."""
     cdef const Operand *a = &work.x if work.turned else &work.dy
     cdef const Operand *b = &work.dy if work.turned else &work.x
     cdef Py_ssize_t vector = work.k.vector, i
@@ -130,6 +158,7 @@ cdef void unit(const Work *work, Runs *runs, const Chunk *c, const Place *u, Py_
     cdef Py_ssize_t first = split(u.tile, work.tile_rows, work.taller_tiles)
     cdef Py_ssize_t rows = split(u.tile + 1, work.tile_rows, work.taller_tiles) - first
     cdef Py_ssize_t row = u.group * a.channels + first
+    cdef bint fresh = c.first and not work.adds
     cdef ck_lines left, right
     cdef char *sums
     left.first, right.first = row, u.group * b.channels + start * vector
@@ -141,17 +170,10 @@ cdef void unit(const Work *work, Runs *runs, const Chunk *c, const Place *u, Py_
                             + start * vector) * work.itemsize
     if work.packs and new_panel and work.turned:
         pack_outputs(runs, work, c, right.first, cols, vecs)
-    if c.first and not work.adds:
-        for i in range(rows):
-            memset(sums + i * work.line * work.itemsize, 0, cols * work.itemsize)
     if not runs.lines:
+        for i in range(rows if fresh else 0):
+            memset(sums + i * work.line * work.itemsize, 0, cols * work.itemsize)
         return
-    # Each piece of the next chunk is fetched once: that of the panel in parts, by the tiles of the first tap.
-    left.next, left.next_step, right.next, right.next_step = runs.panel, 0, runs.panel, 0
-    if not c.last and (u.tap + u.panel == 0 or number < work.tiles):
-        ahead(&left, a, left.first, work.itemsize)
-    if not c.last and (u.tap == 0 or number < work.tiles):
-        ahead(&right, b, right.first + u.tile % vecs * vector, work.itemsize)
     if work.packs:
         if work.turned and (new_panel or new_tap):
             for i in range(runs.lines):
@@ -159,7 +181,7 @@ cdef void unit(const Work *work, Runs *runs, const Chunk *c, const Place *u, Py_
         elif new_panel:
             pack_inputs(runs, work, right.first, cols, vecs)
         right.first, right.step, right.lines = 0, vecs * vector, runs.packed
-    work.k.tile_lines(<int>rows, cols, runs.lines, runs.pixels, &left, &right, sums, work.line, True)
+    work.k.tile_lines(<int>rows, cols, runs.lines, runs.pixels, &left, &right, next, next_step, sums, work.line, not fresh)
 
 
 cdef inline Place place_of(const Work *work, Py_ssize_t number) noexcept nogil:
@@ -181,6 +203,9 @@ cdef void share(const Work *work, Watch *w, int thread, Py_ssize_t first_unit, P
     cdef Py_ssize_t out = work.axes[2].out, all_lines = work.images * work.axes[0].out * work.axes[1].out
     cdef Py_ssize_t lines = max(<Py_ssize_t>1, CHUNK // out), pixels = min(out, <Py_ssize_t>CHUNK)
     cdef Py_ssize_t columns = ceil_div(out, pixels), chunks = ceil_div(all_lines, lines) * columns, chunk, number
+    cdef Py_ssize_t units = last_unit - first_unit, at
+    cdef const char *next
+    cdef Ahead ahead
     cdef Place u = place_of(work, first_unit), before = u
     cdef Chunk c
     cdef bint new_panel, new_tap
@@ -189,9 +214,13 @@ cdef void share(const Work *work, Watch *w, int thread, Py_ssize_t first_unit, P
     for chunk in range(chunks):
         if stopped(w, thread, chunk):
             break
-        c.first, c.last = chunk == 0, chunk == chunks - 1
+        c.first = chunk == 0
         c.first_line, c.first_pixel = chunk // columns * lines, chunk % columns * pixels
         c.last_line, c.last_pixel = min(all_lines, c.first_line + lines), min(out, c.first_pixel + pixels)
+        ahead.bytes = ahead.x_bytes = ahead.step = 0
+        ahead.x = ahead.dy = runs.panel
+        if chunk + 1 < chunks:
+            ahead = ahead_of(work, (chunk + 1) // columns * lines, (chunk + 1) % columns * pixels, lines, pixels, units)
         for number in range(first_unit, last_unit):
             new_panel = new_tap = number == first_unit
             if new_tap or u.tile == work.tiles - 1:
@@ -202,15 +231,10 @@ cdef void share(const Work *work, Watch *w, int thread, Py_ssize_t first_unit, P
                     collect(&runs, work, u.tap, &c)
             else:
                 u.tile += 1
-            unit(work, &runs, &c, &u, number - first_unit, new_panel, new_tap)
+            at = ahead.bytes * (number - first_unit) // units
+            next = ahead.x + at if at < ahead.x_bytes else ahead.dy + (at - ahead.x_bytes)
+            unit(work, &runs, &c, &u, next, ahead.step, new_panel, new_tap)
     ck_write_mode(mode)
-
-
-cdef Py_ssize_t chunk_bytes(const Py_ssize_t *stride, const Window *aw) noexcept nogil:
-    """From a chunk to the next: a piece of a line, or some lines."""
-    if aw.out > CHUNK:
-        return CHUNK * aw.stride * stride[3]
-    return max(<Py_ssize_t>1, CHUNK // aw.out) * stride[2]
 
 
 def grad(const Py_ssize_t[:, ::1] windows, Py_ssize_t groups, const real[:, :, :, :, :] dy, const real[:, :, :, :, :] x,
@@ -231,9 +255,6 @@ def grad(const Py_ssize_t[:, ::1] windows, Py_ssize_t groups, const real[:, :, :
     for i in range(4):
         work.x.stride[i], work.dy.stride[i] = x.strides[i], dy.strides[i]
     work.dy.step, work.x.step = dy.strides[3] // work.itemsize, x.strides[3] // work.itemsize * work.axes[2].stride
-    # Only hints: right inside of an image.
-    work.dy.chunk = chunk_bytes(work.dy.stride, &work.axes[2])
-    work.x.chunk = chunk_bytes(work.x.stride, &work.axes[2]) * work.axes[1].stride
     if work.turned:
         work.sums, work.line, work.tap = <char *>&turned[0, 0], work.dy.channels, work.x.channels
         a, b = &work.x, &work.dy

@@ -84,14 +84,13 @@ cdef void multiply(const Work *work, const Area *area, Py_ssize_t point, const B
     cdef char *sums = b.sums + point * b.step * work.itemsize
     cdef ck_mode mode = ck_flush_subnormals(work.flush)
     x.lines, x.step, dy.lines, dy.step = &x_points, work.x_row, &dy_points, work.dy_row
-    x.next, dy.next, x.next_step, dy.next_step = x_points, dy_points, 0, 0      # the points are in a cache
     while panel < b.words:
         vecs = min(b.words - panel, <Py_ssize_t>work.k.vecs)
         height = work.k.rows[vecs]
         x.first, output = (b.start + panel) * vector, b.first
         while output < b.last:
             dy.first = output
-            work.k.tile_lines(<int>min(height, b.last - output), vecs * vector, 1, count, &dy, &x,
+            work.k.tile_lines(<int>min(height, b.last - output), vecs * vector, 1, count, &dy, &x, x_points, 0,
                               sums + ((output - b.first) * b.row + panel * vector) * work.itemsize, b.row,
                               resume)
             output += height

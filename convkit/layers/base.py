@@ -31,7 +31,7 @@ class Param:
         The weights. Set it as a whole (``param.value = w``), or change what `writable` returns: either way layers
         notice and renew what they derived from the old weights.
     grad : ndarray of the shape of value
-        Gradients are added here; `Sequential.fit` clears them before each step.
+        Gradients are added here; `Model.fit` clears them before each step.
     version : int
         Goes up with each change of the value.
 

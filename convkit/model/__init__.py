@@ -2,8 +2,9 @@
 
 from convkit.callbacks import History
 from convkit.model.files import ModelFileError
-from convkit.model.graph import Sequential
+from convkit.model.model import Model
+from convkit.model.sequential import Sequential
 
 load_model = Sequential.load
 
-__all__ = ["History", "ModelFileError", "Sequential", "load_model"]
+__all__ = ["History", "Model", "ModelFileError", "Sequential", "load_model"]

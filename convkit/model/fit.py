@@ -23,7 +23,7 @@ from convkit.optim import OPTIMIZERS
 from convkit.plan import geometry
 
 if TYPE_CHECKING:
-    from convkit.model.graph import Sequential
+    from convkit.model.model import Model
 
 __all__ = ["Settings", "evaluate", "generator", "inputs", "samples", "train"]
 
@@ -34,11 +34,11 @@ OTHER_LOSSES = tuple(loss for loss in LOSSES.values() if loss not in CLASS_LOSSE
 
 
 class Settings:
-    """The arguments of `Sequential.fit` and `evaluate` that are not data, checked and with names looked up."""
+    """The arguments of `Model.fit` and `evaluate` that are not data, checked and with names looked up."""
 
     def __init__(
         self,
-        model: Sequential,
+        model: Model,
         batch_size: int,
         epochs: int = 1,
         optimizer: Any = "adam",

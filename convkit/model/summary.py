@@ -1,4 +1,4 @@
-"""The table that `Sequential.summary` prints."""
+"""The table that `Model.summary` prints."""
 
 from __future__ import annotations
 

@@ -7,11 +7,13 @@
  * c     row r at c + r*c_step
  *
  * rows <= CK_TILE_ROWS[vecs] for vecs = ceil(cols/VL) <= VECS. Each element of c has one accumulator, so its sum has one
- * order: runs, then pixels, then what c held before. For each pixel a piece of what a later call reads is fetched: the rows of
- * a lie too far apart for the hardware to see that they are a stream. Which operand is which is up to the caller.
+ * order: runs, then pixels, then what c held before. Which operand is which is up to the caller. For each pixel what lies at
+ * `next` is fetched, next_step bytes further each time: the pieces that many calls read lie too far apart for the hardware to
+ * see a stream, and memory keeps up only with fetches that are spread evenly over the time.
  */
 CK_INLINE void lines_of(const int rows, const int vecs, const int whole, ptrdiff_t last, ptrdiff_t lines, ptrdiff_t pixels,
-                        const ck_lines *a, const ck_lines *b, real *c, ptrdiff_t c_step, int resume)
+                        const ck_lines *a, const ck_lines *b, const char *next, ptrdiff_t next_step, real *c, ptrdiff_t c_step,
+                        int resume)
 {
     vf sums[CK_MAX_ROWS][VECS];
 #pragma GCC unroll 14
@@ -20,9 +22,14 @@ CK_INLINE void lines_of(const int rows, const int vecs, const int whole, ptrdiff
         for (int v = 0; v < vecs; v++)
             sums[r][v] = v_zero();
 
+    if (resume)                                    /* what is added at the end comes from far */
+#pragma GCC unroll 14
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < vecs; v++)
+                __builtin_prefetch(c + r * c_step + v * VL, 1);
     enum { AHEAD = 8 };                            /* pixels: their rows of a come from the second-level cache */
-    const ptrdiff_t a_step = a->step, b_step = b->step, next_a_step = a->next_step, next_b_step = b->next_step;
-    const real *next_a = a->next, *next_b = b->next;
+    const ptrdiff_t a_step = a->step, b_step = b->step;
     for (ptrdiff_t i = 0; i < lines; i++) {
         const real *left = (const real *)a->lines[i] + a->first, *right = (const real *)b->lines[i] + b->first;
         for (ptrdiff_t p = 0; p < pixels; p++, left += a_step, right += b_step) {
@@ -31,10 +38,8 @@ CK_INLINE void lines_of(const int rows, const int vecs, const int whole, ptrdiff
             for (int v = 0; v < vecs; v++)
                 x[v] = whole || v < vecs - 1 ? v_load(right + v * VL) : v_load_n(right + v * VL, last);
             __builtin_prefetch(left + AHEAD * a_step);
-            __builtin_prefetch(next_a, 0, 2);
-            __builtin_prefetch(next_b, 0, 2);
-            next_a += next_a_step;
-            next_b += next_b_step;
+            __builtin_prefetch(next, 0, 2);
+            next += next_step;
 #pragma GCC unroll 14
             for (int r = 0; r < rows; r++) {
                 const vf dy = v_set1(left[r]);
@@ -56,18 +61,19 @@ CK_INLINE void lines_of(const int rows, const int vecs, const int whole, ptrdiff
         }
 }
 
+/* A mask, even a free one, costs some percent of a loop of nothing but multiply-adds: most tiles are whole and tall. */
 CK_INLINE void lines_rows_of(const int vecs, int rows, ptrdiff_t last, ptrdiff_t lines, ptrdiff_t pixels, const ck_lines *a,
-                             const ck_lines *b, real *c, ptrdiff_t c_step, int resume)
+                             const ck_lines *b, const char *next, ptrdiff_t next_step, real *c, ptrdiff_t c_step, int resume)
 {
     static const int tallest[] = CK_TILE_ROWS;
 #define CK_HEIGHT(r)                                                                                                        \
     case r:                                                                                                                 \
         if (r > tallest[vecs])                                                                                              \
             break;                                                                                                          \
-        if (!FREE_MASKS && last == VL)                                                                                      \
-            lines_of(r, vecs, 1, VL, lines, pixels, a, b, c, c_step, resume);                                                       \
+        if (last == VL && (!FREE_MASKS || r == tallest[vecs]))                                                                                      \
+            lines_of(r, vecs, 1, VL, lines, pixels, a, b, next, next_step, c, c_step, resume);                              \
         else                                                                                                                \
-            lines_of(r, vecs, 0, last, lines, pixels, a, b, c, c_step, resume);                                                     \
+            lines_of(r, vecs, 0, last, lines, pixels, a, b, next, next_step, c, c_step, resume);                            \
         break;
     switch (rows) {
         CK_HEIGHTS(CK_HEIGHT)
@@ -76,16 +82,16 @@ CK_INLINE void lines_rows_of(const int vecs, int rows, ptrdiff_t last, ptrdiff_t
 }
 
 static void tile_lines(int rows, ptrdiff_t cols, ptrdiff_t lines, ptrdiff_t pixels, const ck_lines *a, const ck_lines *b,
-                       void *c, ptrdiff_t c_step, int resume)
+                       const void *next, ptrdiff_t next_step, void *c, ptrdiff_t c_step, int resume)
 {
     const int vecs = (int)((cols + VL - 1) / VL);
     const ptrdiff_t last = cols - (vecs - 1) * (ptrdiff_t)VL;
     if (vecs == 1)
-        lines_rows_of(1, rows, last, lines, pixels, a, b, c, c_step, resume);
+        lines_rows_of(1, rows, last, lines, pixels, a, b, next, next_step, c, c_step, resume);
     else if (VECS >= 2 && vecs == 2)
-        lines_rows_of(2, rows, last, lines, pixels, a, b, c, c_step, resume);
+        lines_rows_of(2, rows, last, lines, pixels, a, b, next, next_step, c, c_step, resume);
     else if (VECS >= 3 && vecs == 3)
-        lines_rows_of(3, rows, last, lines, pixels, a, b, c, c_step, resume);
+        lines_rows_of(3, rows, last, lines, pixels, a, b, next, next_step, c, c_step, resume);
     else if (VECS >= 4 && vecs == 4)
-        lines_rows_of(4, rows, last, lines, pixels, a, b, c, c_step, resume);
+        lines_rows_of(4, rows, last, lines, pixels, a, b, next, next_step, c, c_step, resume);
 }

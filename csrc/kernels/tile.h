@@ -67,6 +67,11 @@ CK_INLINE void tile_of(const int rows, const int vecs, ptrdiff_t taps, ptrdiff_t
 {
     vf sums[CK_MAX_ROWS][VECS];
     tile_start(rows, vecs, sums, c, finish);
+#pragma GCC unroll 14
+    for (int r = 0; r < rows; r++)                 /* what is written comes from memory first, while the sums are made */
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++)
+            __builtin_prefetch((const real *)c[r] + v * VL, 1);
     const char *next = finish->next;
     for (ptrdiff_t t = 0; t < taps; t++, a += a_step) {
         const real *row[CK_MAX_ROWS];

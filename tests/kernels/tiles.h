@@ -65,15 +65,15 @@ static void tile_lines_once(int rows, ptrdiff_t cols, ptrdiff_t lines, ptrdiff_t
         right[i] = input(each_b);
     }
     ck_lines *a = place(sizeof *a);
-    *a = (ck_lines){ left, first_a, a_step, c_step % 2 ? left : NULL, c_step };
+    *a = (ck_lines){ left, first_a, a_step };
     seal();
     ck_lines *b = place(sizeof *b);
-    *b = (ck_lines){ right, first_b, b_step, right, 1 };
+    *b = (ck_lines){ right, first_b, b_step };
     seal();
     real *c = numbers(outputs);
     double *before = copy_of(c, outputs);
     const int resume = (int)draw() % 2;
-    now.k->tile_lines(rows, cols, lines, pixels, a, b, c, c_step, resume);
+    now.k->tile_lines(rows, cols, lines, pixels, a, b, c_step % 2 ? left : NULL, 8 * c_step, c, c_step, resume);
     for (ptrdiff_t i = 0; i < outputs; i++) {
         const ptrdiff_t r = i / c_step, v = i % c_step;
         double sum = resume ? before[i] : 0, size = fabs(sum);

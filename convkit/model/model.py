@@ -1,8 +1,7 @@
-"""Sequential: a model as a list of layers."""
+"""Model: what all models share, whatever the way their layers are connected."""
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -14,140 +13,44 @@ from convkit.layers.base import Backward, Layer, Param, Shape, positive
 from convkit.model import files, fit
 from convkit.model.summary import table
 
-__all__ = ["Sequential"]
+__all__ = ["Model"]
 
 
-class Sequential:
-    """A model whose layers follow one another.
+class Model:
+    """Base of models: parameters, fit, evaluate, predict, summary, save and load.
 
-    Parameters
+    A subclass says how its layers are connected: `shapes`, `build` and `forward`.
+
+    Attributes
     ----------
-    layers : iterable of Layer
-        A layer that another model has built keeps its weights and shares them.
-    input_shape : tuple of int, optional
-        Shape of one sample, channels last, without the batch axis; if not given, `fit` takes it from the data.
-    rng : int or numpy.random.Generator, optional
-        Seeds the weights, dropout and the shuffling of `fit`; the same number gives the same model.
-    dtype : float32 or float64, default float32
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a layer is not one, appears twice, or does not fit the one before it; if there is no layer.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import convkit
-    >>> from convkit.layers import Dense, ReLU
-    >>> model = convkit.Sequential([Dense(16), ReLU(), Dense(2)], rng=0)
-    >>> x = np.random.default_rng(0).standard_normal((400, 2)).astype(np.float32)
-    >>> y = (x[:, 0] * x[:, 1] > 0).astype(np.int64)
-    >>> history = model.fit(x, y, epochs=20, optimizer=convkit.optim.Adam(0.02), verbose=0)
-    >>> model.evaluate(x, y)["accuracy"] > 0.9
-    True
+    layers : list of Layer
+    dtype : numpy.dtype, float32 or float64
+    rng : numpy.random.Generator
+        Draws weights and dropout, and the shuffling of `fit`.
+    input_shape : tuple of int, or None before build
+        Shape of one sample, channels last, without the batch axis.
     """
 
-    def __init__(
-        self,
-        layers: Iterable[Layer],
-        *,
-        input_shape: Iterable[int] | None = None,
-        rng: int | np.random.Generator | None = None,
-        dtype: Any = np.float32,
-    ) -> None:
+    def __init__(self, layers: Iterable[Layer], rng: int | np.random.Generator | None, dtype: Any) -> None:
+        name = type(self).__name__
         self.layers = list(layers)
-        for layer in self.layers:
-            if not isinstance(layer, Layer):
-                raise TypeError(f"Sequential: {layer!r} is not a layer; wanted objects of convkit.layers")
-        if not self.layers:
-            raise ValueError("Sequential: the model has no layers")
-        if len(set(map(id, self.layers))) < len(self.layers):
-            raise ValueError("Sequential: a layer appears twice; make a new one for each place")
         self.dtype = np.dtype(dtype)
         if self.dtype not in (np.float32, np.float64):
-            raise TypeError(f"Sequential: dtype must be float32 or float64, got {self.dtype}")
-        self.rng = fit.generator(rng, "Sequential")
+            raise TypeError(f"{name}: dtype must be float32 or float64, got {self.dtype}")
+        self.rng = fit.generator(rng, name)
         self.input_shape: Shape | None = None
-        if input_shape is not None:
-            self.build(input_shape)
 
     def shapes(self, input_shape: Iterable[int]) -> list[Shape]:
-        """Output shape of each layer for an input shape, without building anything.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If the shape is not one or more ints >= 1, or a layer cannot take its input; the message names the layer.
-        """
-        shape = _sample_shape(input_shape)
-        shapes = []
-        for i, layer in enumerate(self.layers):
-            try:
-                shape = layer.output_shape(shape)
-            except ValueError as error:
-                raise ValueError(f"Sequential: layer {i}, which gets {shape}: {error}") from error
-            shapes.append(shape)
-        return shapes
+        """Output shape of each layer for an input shape, without building anything."""
+        raise NotImplementedError
 
     def build(self, input_shape: Iterable[int], *, weights: dict[str, np.ndarray] | None = None) -> Shape:
-        """Make the parameters of all layers and return the output shape.
+        """Make the parameters of all layers and return the output shape."""
+        raise NotImplementedError
 
-        Parameters
-        ----------
-        input_shape : tuple of int
-            Shape of one sample, channels last.
-        weights : dict of str to ndarray, optional
-            A value for each of `params`, and for each buffer of a layer, instead of new ones.
-
-        Returns
-        -------
-        tuple of int
-
-        Raises
-        ------
-        TypeError, ValueError
-            As `shapes`; if the model is built already for another shape; if `weights` do not fit.
-        """
-        shape = _sample_shape(input_shape)
-        if self.input_shape is not None and weights is None:
-            if shape != self.input_shape:
-                raise ValueError(f"Sequential: the model is built for samples of shape {self.input_shape}, got {shape}")
-            return self.output_shape
-        inputs = [shape, *self.shapes(shape)]
-        if weights is None:
-            new = [layer for i, layer in enumerate(self.layers) if self._is_new(i, layer, inputs[i])]
-        else:
-            self._check_weights(inputs, weights)
-            new = self.layers
-        for i, layer in enumerate(self.layers):
-            if layer in new:
-                own = None if weights is None else {name: weights[f"{i}.{name}"] for name in layer.saved_shapes(inputs[i])}
-                layer.build(inputs[i], self.rng, self.dtype, weights=own)
-        self.input_shape = shape
-        return inputs[-1]
-
-    def _is_new(self, i: int, layer: Layer, shape: Shape) -> bool:
-        """Whether a layer needs building: one that another model has built is shared with it, weights and all."""
-        if layer.input_shape is None:
-            return True
-        if (layer.input_shape, layer.dtype) != (shape, self.dtype):
-            is_, got = (f"{d} of shape {s}" for s, d in ((layer.input_shape, layer.dtype), (shape, self.dtype)))
-            raise ValueError(f"Sequential: layer {i} ({type(layer).__name__}) is built for {is_}, here it gets {got}")
-        return False
-
-    def _check_weights(self, inputs: list[Shape], weights: dict[str, np.ndarray]) -> None:
-        wanted = {
-            f"{i}.{name}": shape
-            for i, layer in enumerate(self.layers)
-            for name, shape in layer.saved_shapes(inputs[i]).items()
-        }
-        if wanted.keys() != weights.keys():
-            raise ValueError(f"Sequential: weights must be {sorted(wanted)}, got {sorted(weights)}")
-        for name, shape in wanted.items():
-            array = weights[name]
-            if array.shape != shape or array.dtype != self.dtype:
-                raise ValueError(f"Sequential: {name} must be {self.dtype} {shape}, got {array.dtype} {array.shape}")
+    def forward(self, x: np.ndarray, training: bool = False) -> tuple[np.ndarray, Backward | None]:
+        """Run one batch through all layers; as `Layer.forward`."""
+        raise NotImplementedError
 
     @property
     def output_shape(self) -> Shape:
@@ -162,28 +65,9 @@ class Sequential:
     def built(self) -> Shape:
         """The input shape; ValueError if there is none yet."""
         if self.input_shape is None:
-            raise ValueError("Sequential: the model is not built; give input_shape=, or call build(input_shape) or fit(x, y)")
+            name = type(self).__name__
+            raise ValueError(f"{name}: the model is not built; give input_shape=, or call build(input_shape) or fit(x, y)")
         return self.input_shape
-
-    def forward(self, x: np.ndarray, training: bool = False) -> tuple[np.ndarray, Backward | None]:
-        """Run one batch through all layers; as `Layer.forward`."""
-        self.built()
-        steps = []
-        for layer in self.layers:
-            x, step = layer.forward(x, training)
-            steps.append(step)
-        return x, self._backward(steps) if training else None
-
-    def _backward(self, steps: list[Backward]) -> Backward:
-        learning = [i for i, layer in enumerate(self.layers) if layer.params]
-        first = min(learning, default=len(steps))  # nothing before it has a use for its gradient
-
-        def backward(dy: np.ndarray, needs_input: bool = True) -> np.ndarray | None:
-            for i in range(len(steps) - 1, -1 if needs_input else first - 1, -1):
-                dy = steps[i](dy, needs_input=needs_input or i > first)
-            return dy if needs_input else None
-
-        return backward
 
     def summary(self) -> str:
         """Print and return a table: layer, output shape, parameters, multiply-adds, receptive field, and totals."""
@@ -205,7 +89,7 @@ class Sequential:
         validation_data: tuple[Any, Any] | None = None,
         rng: int | np.random.Generator | None = None,
         verbose: int = 1,
-        callbacks: Iterable[Callable[[Sequential, int, dict[str, float]], None]] = (),
+        callbacks: Iterable[Callable[[Model, int, dict[str, float]], None]] = (),
         check_finite: bool = False,
     ) -> History:
         """Train the model.
@@ -327,7 +211,7 @@ class Sequential:
         files.write(path, architecture, weights)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, rng: int | np.random.Generator | None = None) -> Sequential:
+    def load(cls, path: str | os.PathLike[str], *, rng: int | np.random.Generator | None = None) -> Model:
         """Read a model that `save` wrote.
 
         Parameters
@@ -338,7 +222,7 @@ class Sequential:
 
         Returns
         -------
-        Sequential
+        Model
 
         Raises
         ------
@@ -353,16 +237,3 @@ class Sequential:
             model = cls(layers, rng=rng, dtype=architecture["dtype"])
             model.build(architecture["input_shape"], weights=weights)
         return model
-
-    def __repr__(self) -> str:
-        return f"Sequential([{', '.join(map(repr, self.layers))}], input_shape={self.input_shape})"
-
-
-def _sample_shape(shape: Iterable[int]) -> Shape:
-    try:
-        sizes = tuple(operator.index(n) for n in shape)
-    except TypeError:
-        raise TypeError(f"Sequential: input_shape must be a tuple of ints, got {shape!r}") from None
-    if not sizes or min(sizes) < 1:
-        raise ValueError(f"Sequential: input_shape must be one or more sizes >= 1, got {sizes}")
-    return sizes
