@@ -186,9 +186,9 @@ class Model:
         TypeError, ValueError
             If an argument is wrong or the model is not built.
         """
-        shape = self.built()
+        self.built()
         batch_size = positive(batch_size, "predict", "batch_size")
-        x = fit.inputs("predict", "x", x, self.dtype, shape)
+        x = fit.inputs("predict", "x", x, self)
         starts = range(0, max(len(x), 1), batch_size)  # no samples are one empty batch
         return np.concatenate([self.forward(x[start : start + batch_size])[0] for start in starts])
 
