@@ -56,7 +56,7 @@ def demo(*, out: str | None = None, epochs: int = EPOCHS, seed: int = 0, threads
     x, x_test = (images.astype(np.float32) / FULL_INK for images in (data.x_train, data.x_test))
     with run_folder(out, "digits") as folder, convkit.threads(threads):
         print(_introduction(data), end="\n\n")
-        model = image_network(classes.size, 1, len(classes.classes), rng)
+        model = image_network(classes.input_shape, len(classes.classes), rng)
         print("The network")
         model.summary()
         print(f"\nLearning, {epochs} times through the images")

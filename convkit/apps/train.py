@@ -77,7 +77,7 @@ def train(
     x_test, y_test = images[held], data.labels[held]
     with run_folder(out, "train") as folder, nullcontext() if threads is None else convkit.threads(threads):
         print(_introduction(source, data, len(held)), end="\n\n")
-        model = image_network(data.size, images.shape[-1], len(data.classes), rng)
+        model = image_network(classes.input_shape, len(data.classes), rng)
         print("The network")
         model.summary()
         print(f"\nLearning, {epochs} times through the images")
