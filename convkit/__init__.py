@@ -12,23 +12,27 @@ from convkit._version import __version__
 from convkit.config import show_config
 
 if TYPE_CHECKING:
-    from convkit import data, layers, losses, optim
-    from convkit.model import History, Model, ModelFileError, Sequential, load_model
+    from convkit import callbacks, data, layers, losses, metrics, optim, schedules
+    from convkit.model import Checkpoint, History, Model, ModelFileError, Sequential, load_model
     from convkit.ops import *  # noqa: F403
 
 __all__ = [
+    "Checkpoint",
     "History",
     "Model",
     "ModelFileError",
     "Sequential",
     "__version__",
     "accuracy",
+    "callbacks",
     "data",
     "isa",
     "layers",
     "load_model",
     "losses",
+    "metrics",
     "optim",
+    "schedules",
     "show_config",
     "threads",
     *_ops.__all__,
@@ -44,10 +48,13 @@ def __getattr__(name: str):
 
         setattr(convkit, name, getattr(_ops, name))     # so that this is asked once
         return getattr(_ops, name)
+    import convkit.callbacks
     import convkit.data
     import convkit.layers
     import convkit.losses
+    import convkit.metrics
     import convkit.optim
+    import convkit.schedules
     from convkit import model
 
     return getattr(model, name) if hasattr(model, name) else vars(convkit)[name]

@@ -146,6 +146,16 @@ typedef struct {
     int stream;                                    /* the result is too large for the caches */
 } ck_columns;
 
+/* A step of an optimiser; kernels/optim.h has the formulas. */
+typedef enum { CK_STEP, CK_SIGN, CK_ROLL, CK_MEASURE } ck_rule;
+typedef struct {
+    ck_rule rule;
+    double scale, limit, l2;                       /* of the gradient */
+    double m_keep, m_add, v_keep, v_add;           /* of the averages */
+    double p, q, v_scale, eps;                     /* of the direction */
+    double decay, rate, share;
+} ck_optim;
+
 /* Every kernel: name and arguments. A table with a hole does not compile. The files in kernels/ say what each one does. */
 #define CK_KERNELS(X)                                                                                                       \
     X(tile_rows, (int rows, int vecs, ptrdiff_t taps, ptrdiff_t depth, const void *const *a, ptrdiff_t a_step,              \
@@ -196,6 +206,8 @@ typedef struct {
                       const double *stats, void *dx, void *dw, void *db))                                                   \
     X(dropout_line, (ptrdiff_t n, uint64_t first, uint64_t seed, uint32_t threshold, const double *abc, const void *x,      \
                      void *y))                                                                                              \
+    X(optim_line, (ptrdiff_t n, const ck_optim *how, const void *grad, void *w, void *m, void *v, void *average,            \
+                   double *sums))                                                                                           \
     X(blend, (ptrdiff_t pixels, ptrdiff_t channels, const ptrdiff_t *first, const ptrdiff_t *place, ptrdiff_t base,         \
               ptrdiff_t step, const void *weights, const void *source, void *target, int resume))                           \
     X(multiply_add, (ptrdiff_t repeats, void *sink))

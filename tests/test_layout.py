@@ -16,7 +16,7 @@ LEVELS = [
     {"_core", "_version"},
     {"plan"},
     {"ops", "config"},
-    {"init", "losses", "data", "compat"},
+    {"init", "losses", "data", "compat", "disk", "schedules"},
     {"layers"},
     {"optim", "metrics", "callbacks"},
     {"model", "onnx"},

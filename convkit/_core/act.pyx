@@ -1,11 +1,14 @@
-# Activations and dropout element by element, softmax row by row: chunks of contiguous arrays.
+# Activations, dropout and the steps of optimisers element by element, softmax row by row: chunks of contiguous arrays.
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cython.parallel cimport prange, threadid
 from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
 
 from convkit._core.cpu cimport (CK_ELU, CK_GELU, CK_GELU_TANH, CK_HARD_SWISH, CK_LEAKY, CK_LOG_SOFTMAX, CK_LOG_SOFTMAX_GRAD,
-                                CK_MISH, CK_RAMP, CK_RELU, CK_SIGMOID, CK_SILU, CK_SOFTMAX, CK_SOFTMAX_GRAD, CK_SOFTPLUS,
-                                CK_SOFTSIGN, CK_TANH, Watch, ck_act, ck_flush_subnormals, ck_mode, ck_softmax,
-                                ck_write_mode, flushes, raise_if_stopped, stopped, table, watch)
+                                CK_MEASURE, CK_MISH, CK_RAMP, CK_RELU, CK_ROLL, CK_SIGMOID, CK_SIGN, CK_SILU, CK_SOFTMAX,
+                                CK_SOFTMAX_GRAD, CK_SOFTPLUS, CK_SOFTSIGN, CK_STEP, CK_TANH, Watch, ck_act, ck_flush_subnormals,
+                                ck_mode, ck_optim, ck_rule, ck_softmax, ck_write_mode, flushes, raise_if_stopped, stopped,
+                                table, watch)
 from convkit._core.view cimport View, drop, lift
 
 cdef enum:
@@ -21,6 +24,7 @@ SOFTMAXES = {
     "softmax": CK_SOFTMAX, "log_softmax": CK_LOG_SOFTMAX, "softmax_grad": CK_SOFTMAX_GRAD,
     "log_softmax_grad": CK_LOG_SOFTMAX_GRAD,
 }
+RULES = {"step": CK_STEP, "sign": CK_SIGN, "roll": CK_ROLL, "measure": CK_MEASURE}
 
 
 cdef void do_chunk(ck_act act, const View *x, const View *dy, const double *how, const View *y, Py_ssize_t task,
@@ -116,3 +120,80 @@ def dropout(x, y, uint64_t seed, uint32_t threshold, double a, double b, double 
         drop(&source)
         drop(&target)
     raise_if_stopped(&signals)
+
+
+cdef struct Moved:                              # one parameter
+    Py_buffer array[5]                          # w, its gradient, m, v, average
+    Py_ssize_t size
+    ck_optim how
+
+
+cdef void move_chunk(Moved *moved, Py_ssize_t first, double *sums, bint flush) noexcept nogil:
+    cdef Py_ssize_t size = moved.array[0].itemsize
+    cdef char *at[5]
+    cdef int i
+    cdef ck_mode mode
+    for i in range(5):
+        at[i] = <char *>moved.array[i].buf
+        if at[i] != NULL:
+            at[i] += first * size
+    mode = ck_flush_subnormals(flush)
+    table(size).optim_line(min(moved.size - first, CHUNK), &moved.how, at[1], at[0], at[2], at[3], at[4], sums)
+    ck_write_mode(mode)
+
+
+def optimise(str rule, list arrays, list hows, int threads):
+    """A step of an optimiser for each parameter; kernels/optim.h has the formulas.
+
+    arrays    for each parameter a tuple (w, grad, m, v, average) of C-contiguous arrays of one dtype and size; None is NULL
+    hows      for each (scale, limit, l2, m_keep, m_add, v_keep, v_add, p, q, v_scale, eps, decay, rate, share)
+
+    Returns for each (sum of w^2, sum of d^2), zeros unless the rule is "measure".
+    """
+    cdef Py_ssize_t count = len(arrays), tasks = 0, i, task, line
+    cdef int k
+    cdef bint flush = flushes()
+    cdef ck_rule which = RULES[rule]
+    cdef Moved *moved = <Moved *>calloc(count + 1, sizeof(Moved))
+    cdef Py_ssize_t *places = NULL                              # of each task: the parameter, and where in it
+    cdef double *sums = NULL
+    cdef tuple how
+    cdef list totals
+    try:
+        if moved == NULL:
+            raise MemoryError
+        for i in range(count):
+            for k, array in enumerate(arrays[i]):
+                if array is not None:
+                    PyObject_GetBuffer(array, &moved[i].array[k], PyBUF_C_CONTIGUOUS | (0 if k == 1 else PyBUF_WRITABLE))
+            moved[i].size = moved[i].array[0].len // moved[i].array[0].itemsize
+            moved[i].how.rule = which
+            how = hows[i]
+            (moved[i].how.scale, moved[i].how.limit, moved[i].how.l2, moved[i].how.m_keep, moved[i].how.m_add,
+             moved[i].how.v_keep, moved[i].how.v_add, moved[i].how.p, moved[i].how.q, moved[i].how.v_scale, moved[i].how.eps,
+             moved[i].how.decay, moved[i].how.rate, moved[i].how.share) = how
+            tasks += (moved[i].size + CHUNK - 1) // CHUNK
+        places = <Py_ssize_t *>calloc(2 * tasks + 1, sizeof(Py_ssize_t))
+        sums = <double *>calloc(2 * tasks + 1, sizeof(double))
+        if places == NULL or sums == NULL:
+            raise MemoryError
+        task = 0
+        for i in range(count):
+            for line in range(0, moved[i].size, CHUNK):
+                places[2 * task], places[2 * task + 1] = i, line
+                task += 1
+        for task in prange(tasks, nogil=True, schedule="static", num_threads=threads):
+            move_chunk(&moved[places[2 * task]], places[2 * task + 1], sums + 2 * task, flush)
+        totals = [[0.0, 0.0] for _ in range(count)]
+        for task in range(tasks):
+            totals[places[2 * task]][0] += sums[2 * task]
+            totals[places[2 * task]][1] += sums[2 * task + 1]
+        return totals
+    finally:
+        if moved != NULL:
+            for i in range(count):
+                for k in range(5):
+                    PyBuffer_Release(&moved[i].array[k])        # which knows one that was never opened
+        free(moved)
+        free(places)
+        free(sums)

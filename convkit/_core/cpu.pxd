@@ -98,6 +98,13 @@ cdef extern from "convkit.h" nogil:
         int relu
         int stream
 
+    ctypedef enum ck_rule:
+        CK_STEP, CK_SIGN, CK_ROLL, CK_MEASURE
+
+    ctypedef struct ck_optim:
+        ck_rule rule
+        double scale, limit, l2, m_keep, m_add, v_keep, v_add, p, q, v_scale, eps, decay, rate, share
+
     ctypedef struct ck_kernels:
         const char *isa
         int vector
@@ -162,6 +169,8 @@ cdef extern from "convkit.h" nogil:
                               int centered, const double *stats, void *dx, void *dw, void *db) noexcept nogil
         void (*dropout_line)(Py_ssize_t n, uint64_t first, uint64_t seed, uint32_t threshold, const double *abc,
                              const void *x, void *y) noexcept nogil
+        void (*optim_line)(Py_ssize_t n, const ck_optim *how, const void *grad, void *w, void *m, void *v, void *average,
+                           double *sums) noexcept nogil
         void (*blend)(Py_ssize_t pixels, Py_ssize_t channels, const Py_ssize_t *first, const Py_ssize_t *place, Py_ssize_t base,
                       Py_ssize_t step, const void *weights, const void *source, void *target, int resume) noexcept nogil
         void (*multiply_add)(Py_ssize_t repeats, void *sink) noexcept nogil

@@ -10,13 +10,13 @@ import contextlib
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from convkit import layers
+from convkit.disk import replace
 from convkit.layers.base import Layer
 
 __all__ = ["ModelFileError", "read", "write"]
@@ -64,7 +64,7 @@ def write(path: str | os.PathLike[str], architecture: dict[str, Any], weights: d
             raise ValueError(f"save: {config['layer']} is not a layer that a file can name; known are {', '.join(LAYERS)}")
     text = json.dumps(architecture, allow_nan=False)
     metadata = {"format": FORMAT, "version": str(VERSION), "architecture": text, "sha256": _digest(text, weights)}
-    _replace(os.path.realpath(path), numpy.save(weights, metadata))
+    replace(path, numpy.save(weights, metadata))
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Layer], dict[str, np.ndarray]]:
@@ -130,28 +130,6 @@ def _digest(text: str, weights: dict[str, np.ndarray]) -> str:
         digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
         digest.update(array.reshape(-1).view(np.uint8))
     return digest.hexdigest()
-
-
-def _replace(path: str, content: bytes) -> None:
-    """Write a temporary file beside `path`, make sure it is on disk, and put it in place in one step."""
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(8)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    if os.name == "posix":  # the new name is safe only when the folder is on disk too
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _safetensors(part: str = "") -> Any:

@@ -1,315 +1,231 @@
-"""Training and evaluation of a model: the checks first, then the loops."""
+"""Training and evaluation of a model: the loops over epochs and batches."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
-import numbers
-import signal
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
-from convkit.callbacks import History, Progress
-from convkit.layers import Softmax
-from convkit.layers.base import positive
-from convkit.losses import LOSSES, binary_cross_entropy, binary_focal, class_targets, cross_entropy, dice, focal, kl_divergence
-from convkit.losses.targets import plain_array
-from convkit.metrics import METRICS, accuracy
-from convkit.optim import OPTIMIZERS
-from convkit.plan import geometry
+from convkit.callbacks import History, Progress, Run
+from convkit.metrics import Metric
+from convkit.model.interrupt import Interrupt
+from convkit.model.origin import origin
+from convkit.model.samples import Batch, Source
+from convkit.model.settings import Settings
 
-if TYPE_CHECKING:
-    from convkit.model.model import Model
-
-__all__ = ["Settings", "evaluate", "generator", "inputs", "samples", "train"]
+__all__ = ["Means", "Training", "evaluate"]
 
 EVALUATION_BATCH = 256  # no gradients are kept, so it need not be the training batch
-CLASS_LOSSES = (cross_entropy, focal, kl_divergence)
-BINARY_LOSSES = (binary_cross_entropy, binary_focal, dice)
-OTHER_LOSSES = tuple(loss for loss in LOSSES.values() if loss not in CLASS_LOSSES)
 
 
-class Settings:
-    """The arguments of `Model.fit` and `evaluate` that are not data, checked and with names looked up."""
+class Training(Run):
+    """One call of `fit`: what is done, and what comes next.
+
+    Attributes
+    ----------
+    data, held : Source
+        To train on and, or None, to validate with.
+    class_weights : ndarray of shape (K,), or None
+    rng : numpy.random.Generator
+        Draws the order of the samples.
+    began : dict
+        State of `rng` before it drew the order of this epoch.
+    start : dict
+        State of `rng` before it drew the split.
+    means : Means
+        Of the epoch under way.
+    """
 
     def __init__(
-        self,
-        model: Model,
-        batch_size: int,
-        epochs: int = 1,
-        optimizer: Any = "adam",
-        loss: str | Callable = "cross_entropy",
-        metrics: Iterable[str | Callable] | None = None,
-        verbose: int = 0,
-        callbacks: Iterable[Callable] = (),
-        check_finite: bool = False,
-        op: str = "fit",
+        self, how: Settings, data: Source, held: Source | None, class_weights: np.ndarray | None, rng: np.random.Generator
     ) -> None:
-        self.op, self.model, self.check_finite = op, model, check_finite
-        self.batch_size = positive(batch_size, op, "batch_size")
-        self.epochs = positive(epochs, op, "epochs")
-        if verbose not in (0, 1, 2):
-            raise ValueError(f"{op}: verbose must be 0, 1 or 2, got {verbose!r}")
-        self.verbose = int(verbose)
-        if isinstance(optimizer, str):
-            optimizer = OPTIMIZERS[_known(op, "optimizer", optimizer, OPTIMIZERS)]()
-        self.optimizer = optimizer
-        if not callable(getattr(self.optimizer, "step", None)) or isinstance(self.optimizer, type):
-            raise TypeError(f"{op}: optimizer must be a name or an object with step(params), got {optimizer!r}")
-        self.loss = _function(op, "loss", loss, LOSSES)
-        if metrics is None:
-            metrics = () if self.loss in OTHER_LOSSES else ("accuracy",)
-        if isinstance(metrics, str) or not isinstance(metrics, Iterable):
-            raise TypeError(f"{op}: metrics must be a tuple of names or functions, got {metrics!r}")
-        self.metrics = {_label(m): _function(op, "metric", m, METRICS) for m in metrics}
-        self.callbacks = tuple(callbacks)
-        for callback in self.callbacks:
-            if not callable(callback):
-                raise TypeError(f"{op}: a callback must be a function of (model, epoch, logs), got {callback!r}")
-        if self.loss in (*CLASS_LOSSES, *BINARY_LOSSES) and isinstance(model.layers[-1], Softmax):
-            raise ValueError(f"{op}: {self.loss.__name__} takes logits; leave out the Softmax at the end of the model")
+        super().__init__(how.model, how.optimizer, how.epochs)
+        self.how, self.data, self.held, self.class_weights, self.rng = how, data, held, class_weights, rng
+        steps = data.steps(how.batch_size)
+        self.steps = None if steps is None else math.ceil(steps / how.accumulate)
+        self.began = self.start = rng.bit_generator.state
+        self.means = Means(how.metrics)
+        self.spent = self.seconds = 0.0  # of this epoch: before the run was resumed, and until now
+        self.check_monitors()
 
+    def check_monitors(self) -> None:
+        """ValueError if somebody waits for a figure that will not be there."""
+        names = ["loss", *self.how.metrics]
+        names += [f"val_{name}" for name in names] if self.held is not None else []
+        for watcher in (*self.how.callbacks, getattr(self.optimizer, "learning_rate", None)):
+            wanted = getattr(watcher, "monitor", None)
+            if wanted is not None and wanted not in names:
+                missing = ", without validation data" if self.held is None else ""
+                told = f"there are {', '.join(names)}{missing}"
+                raise ValueError(f"fit: {type(watcher).__name__} monitors {wanted!r}, but {told}")
 
-def train(
-    how: Settings,
-    x: Any,
-    y: Any,
-    validation_split: float,
-    validation_data: tuple[Any, Any] | None,
-    rng: int | np.random.Generator | None,
-) -> History:
-    """Check the data, build the model if need be, and run the epochs."""
-    rng = how.model.rng if rng is None else generator(rng, "fit")
-    x, y = samples(how, x, y)
-    split = _split_size(validation_split, len(x))
-    held = None
-    if validation_data is not None:
-        if split:
-            raise ValueError("fit: give validation_split or validation_data, not both")
-        if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-            raise TypeError("fit: validation_data must be a pair (x, y)")
-        held = samples(how, *validation_data, prefix="validation ", shape=x.shape[1:])
-    how.model.build(x.shape[1:])
-    if not how.model.params:
-        raise ValueError("fit: the model has no parameters to train")
-    indices = np.arange(len(x))
-    if split:
-        chosen = _stratified(y, split, rng)
-        held, indices = (x[chosen], y[chosen]), indices[~chosen]
-    history = History()
-    with _Interrupt() as interrupt, Progress(how.epochs, math.ceil(len(indices) / how.batch_size), how.verbose) as progress:
-        for epoch in range(how.epochs):
-            logs = _epoch(how, x, y, rng.permutation(indices), held, interrupt, progress, epoch)
-            if logs is None:
-                break
-            history.add(logs)
-            progress.epoch(epoch, logs)
-            for callback in how.callbacks:
-                callback(how.model, epoch, dict(logs))
-    history.interrupted = interrupt.asked
-    if history.interrupted:
-        done = len(history.history.get("seconds", ()))
-        warnings.warn(f"fit: interrupted after {done} of {how.epochs} epochs", RuntimeWarning, stacklevel=3)
-    return history
-
-
-def _epoch(
-    how: Settings,
-    x: np.ndarray,
-    y: np.ndarray,
-    order: np.ndarray,
-    held: tuple[np.ndarray, np.ndarray] | None,
-    interrupt: _Interrupt,
-    progress: Progress,
-    epoch: int,
-) -> dict[str, float] | None:
-    """Figures of one epoch, or None if it was interrupted."""
-    start = time.perf_counter()
-    means = _Means(how)
-    for rows in _batches(order, how.batch_size):
+    def run(self) -> History:
+        """All epochs that are left."""
+        how, callbacks = self.how, self.how.callbacks
+        for callback in callbacks:
+            callback.start(self)
+        done = 0 if self.steps is None else self.epoch * self.steps + self.step
+        with Interrupt() as interrupt, Progress(how.epochs, self.steps, how.verbose, done) as progress:
+            try:
+                while self.epoch < how.epochs and self.history.stopped is None and not interrupt.asked:
+                    if not self._epoch(interrupt, progress):
+                        break
+                for callback in callbacks:
+                    callback.before_end(self)
+            finally:
+                self._average(True)
+                for callback in callbacks:
+                    callback.end(self)
+        self.history.interrupted = interrupt.asked
         if interrupt.asked:
-            return None
-        means.add(*_step(how, x[rows], y[rows]), y[rows])
-        progress.step(epoch, means.values())
-    logs = means.values()
-    if held is not None:
-        figures = evaluate(how, *held, interrupt=interrupt)
-        logs.update({f"val_{name}": value for name, value in figures.items()})
-    return None if interrupt.asked else {**logs, "seconds": time.perf_counter() - start}
+            epochs = len(self.history.history.get("seconds", ()))
+            warnings.warn(f"fit: interrupted after {epochs} of {how.epochs} epochs", RuntimeWarning, stacklevel=3)
+        return self.history
+
+    def _epoch(self, interrupt: Interrupt, progress: Progress) -> bool:
+        """Whether it came to its end."""
+        how, start = self.how, time.perf_counter()
+        now = self.rng.bit_generator.state
+        if self.step:
+            self.rng.bit_generator.state = self.began
+        else:
+            self.began = now
+        batches = self.data.epoch(self.rng, how.batch_size, self.step * how.accumulate)
+        if self.step:
+            self.rng.bit_generator.state = now  # with what else was drawn since this epoch began
+        with contextlib.closing(batches):
+            for group in groups(batches, how.accumulate):
+                self._step(group)
+                self.step += 1
+                progress.step(self.epoch, self.means.values)
+                self.seconds = self.spent + time.perf_counter() - start
+                for callback in how.callbacks:
+                    callback.step_end(self)
+                if interrupt.asked or self.history.stopped is not None:
+                    return False
+        self._average(True)
+        logs = self._figures(interrupt)
+        if interrupt.asked:
+            return False
+        self.history.add({**logs, "seconds": self.spent + time.perf_counter() - start})
+        self._tell(progress)
+        return True
+
+    def _figures(self, interrupt: Interrupt) -> dict[str, Any]:
+        """Of the epoch that was just done, with those of the validation data."""
+        logs = self.means.values()
+        if self.held is not None:
+            figures = evaluate(self.how, self.held, EVALUATION_BATCH, interrupt)
+            logs.update({f"val_{name}": value for name, value in figures.items()})
+        rate = getattr(self.optimizer, "learning_rate", None)
+        if callable(rate) or any(callback.sets_rate for callback in self.how.callbacks):
+            logs["learning_rate"] = self.optimizer.rate
+        return logs
+
+    def _tell(self, progress: Progress) -> None:
+        """The epoch is in the history; from here on the next one counts, and only checkpoints come after that."""
+        logs = {name: values[-1] for name, values in self.history.history.items()}
+        progress.epoch(self.epoch, logs)
+        rate = getattr(self.optimizer, "learning_rate", None)
+        if hasattr(rate, "epoch_end"):
+            rate.epoch_end(logs)
+        for callback in self.how.callbacks:
+            callback.epoch_end(self, dict(logs))
+        self.epoch, self.step, self.spent, self.seconds = self.epoch + 1, 0, 0.0, 0.0
+        self.means = Means(self.how.metrics)
+        for callback in self.how.callbacks:
+            callback.epoch_over(self)
+
+    def _step(self, group: list[Batch]) -> None:
+        """One step of the optimiser: the gradient of the mean loss over all samples of the batches, in one or several parts."""
+        how, model = self.how, self.model
+        self._average(False)
+        params = learning(model)
+        for param in params.values():
+            param.grad.fill(0)
+        total = sum(len(y) for _, y, _ in group)
+        kept = [(buffer, buffer.copy()) for layer in model.layers for buffer in layer.buffers.values()]
+        for x, y, weights in group:
+            outputs, backward = forward(model, x)
+            loss, d_outputs = how.loss_of(outputs, y, self._weights(y, weights))
+            if how.check_finite and not math.isfinite(loss):
+                self._refuse(loss, x, y, kept)
+            if len(y) != total:
+                d_outputs = d_outputs * d_outputs.dtype.type(len(y) / total)
+            backward(d_outputs, needs_input=False)
+            self.means.add(loss, outputs, y)
+        self.optimizer.step(params.values())
+
+    def _weights(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
+        """The weight of each target of a batch, by its sample and by its class."""
+        if self.class_weights is None:
+            return weights
+        classes = y if y.dtype.kind in "iu" else y.argmax(axis=-1)
+        own = self.class_weights[classes]
+        return own if weights is None else own * weights.reshape(weights.shape + (1,) * (own.ndim - weights.ndim))
+
+    def _refuse(self, loss: float, x: Any, y: Any, kept: list[tuple[np.ndarray, np.ndarray]]) -> None:
+        """ValueError that says where the loss stopped being finite; the model is as before the step."""
+        for buffer, before in kept:
+            buffer[...] = before
+        found = origin(self.model, x, y)
+        for buffer, before in kept:
+            buffer[...] = before
+        place = f"step {self.step + 1} of epoch {self.epoch + 1}"
+        raise ValueError(f"fit: the loss is {loss} in {place}: {found}. The weights are as before the step")
+
+    def _average(self, yes: bool) -> None:
+        """Have averaged weights in the model, where the optimiser keeps them."""
+        if hasattr(self.optimizer, "use_averages"):
+            self.optimizer.use_averages(learning(self.model).values(), yes)
 
 
-def _step(how: Settings, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
-    """One step of the optimiser: the loss and the outputs before it."""
-    params = how.model.params.values()
-    for param in params:
-        param.grad.fill(0)
-    outputs, backward = how.model.forward(x, training=True)
-    loss, d_outputs = how.loss(outputs, y)
-    if how.check_finite and not math.isfinite(loss):
-        raise ValueError(f"fit: the loss is {loss}; try a smaller learning rate, and look for NaN in x")
-    backward(d_outputs, needs_input=False)
-    how.optimizer.step(params)
-    return loss, outputs
+def learning(model: Any) -> dict[str, Any]:
+    """The parameters that training changes."""
+    return model.params
 
 
-def evaluate(how: Settings, x: np.ndarray, y: np.ndarray, *, interrupt: _Interrupt | None = None) -> dict[str, float]:
+def forward(model: Any, x: Any) -> Any:
+    """A batch through the model, for a backward pass that nobody asks for the gradient of x."""
+    return model.forward(x, training=True)
+
+
+def groups(batches: Iterator[Batch], count: int) -> Iterator[list[Batch]]:
+    """So many batches at a time, the rest at the end."""
+    while group := list(itertools.islice(batches, count)):
+        yield group
+
+
+def evaluate(how: Settings, data: Source, size: int, interrupt: Interrupt | None = None) -> dict[str, Any]:
     """Loss and metrics over checked samples."""
-    means = _Means(how)
-    for rows in _batches(slice(0, len(x)), EVALUATION_BATCH if how.op == "fit" else how.batch_size):
-        if interrupt is not None and interrupt.asked:
-            break
-        outputs, _ = how.model.forward(x[rows])
-        means.add(how.loss(outputs, y[rows])[0], outputs, y[rows])
+    means = Means(how.metrics)
+    with contextlib.closing(data.in_order(size)) as batches:
+        for x, y, weights in batches:
+            if interrupt is not None and interrupt.asked:
+                break
+            outputs, _ = how.model.forward(x)
+            means.add(how.loss_of(outputs, y, weights)[0], outputs, y)
     return means.values()
 
 
-class _Means:
-    """Running means of the loss and the metrics, each batch weighted by its size."""
+class Means:
+    """The mean of the loss over samples, and the metrics."""
 
-    def __init__(self, how: Settings) -> None:
-        self.metrics = how.metrics
-        self.samples = 0
-        self.sums = dict.fromkeys(("loss", *how.metrics), 0.0)
+    def __init__(self, metrics: dict[str, Metric]) -> None:
+        self.metrics = {name: metric.fresh() for name, metric in metrics.items()}
+        self.samples, self.loss = 0, 0.0
 
-    def add(self, loss: float, outputs: np.ndarray, y: np.ndarray) -> None:
+    def add(self, loss: float, outputs: Any, y: Any) -> None:
         self.samples += len(y)
-        self.sums["loss"] += loss * len(y)
-        for name, metric in self.metrics.items():
-            self.sums[name] += float(metric(outputs, y)) * len(y)
+        self.loss += loss * len(y)
+        for metric in self.metrics.values():
+            metric.add(outputs, y)
 
-    def values(self) -> dict[str, float]:
-        return {name: total / max(self.samples, 1) for name, total in self.sums.items()}
-
-
-class _Interrupt:
-    """Notes the first Ctrl-C instead of raising KeyboardInterrupt in the middle of a step; the second one raises.
-
-    Only where Python's own handler is in force: in the main thread, and unless the program has put another in place.
-    """
-
-    def __init__(self) -> None:
-        self.asked = False
-        main = threading.current_thread() is threading.main_thread()
-        self.ours = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-    def __enter__(self) -> _Interrupt:
-        if self.ours:
-            signal.signal(signal.SIGINT, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def _note(self, *_: object) -> None:
-        self.asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _batches(order: Any, size: int) -> Iterator[Any]:
-    """Consecutive parts of an index array, or of a slice that starts at 0."""
-    if isinstance(order, slice):
-        return (slice(start, start + size) for start in range(0, order.stop, size))
-    return (order[start : start + size] for start in range(0, len(order), size))
-
-
-def samples(
-    how: Settings, x: Any, y: Any, *, prefix: str = "", shape: tuple[int, ...] | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """x and y as arrays that fit the model, the loss and each other."""
-    op, model = how.op, how.model
-    x = inputs(op, f"{prefix}x", x, model, shape)
-    y = plain_array(y, op, f"{prefix}y")
-    if not len(x):
-        raise ValueError(f"{op}: {prefix}x is empty")
-    if y.ndim == 0 or len(y) != len(x):
-        raise ValueError(f"{op}: {prefix}x has {len(x)} samples, {prefix}y has shape {y.shape}")
-    return x, _targets(how, y, model.shapes(x.shape[1:])[-1], f"{prefix}y")
-
-
-def _targets(how: Settings, y: np.ndarray, output: tuple[int, ...], name: str) -> np.ndarray:
-    """y, checked as far as the loss and the metrics are known."""
-    op, dtype = how.op, how.model.dtype
-    if how.loss in CLASS_LOSSES or accuracy in how.metrics.values():
-        if len(output) != 1 and y.ndim == 1:
-            wanted = f"one class a sample needs outputs of shape (K,), the model gives {output}"
-            raise ValueError(f"{op}: {wanted}; end it with Dense(K)")
-        return class_targets(y, (len(y), *output[:-1]), output[-1], op, name)
-    if how.loss in OTHER_LOSSES:
-        if y.dtype != dtype and not (y.dtype == bool and how.loss in BINARY_LOSSES):
-            raise TypeError(f"{op}: {name} has dtype {y.dtype}, the model works in {dtype}; write {name}.astype(np.{dtype})")
-        if y.shape[1:] != output:
-            raise ValueError(f"{op}: {name} must have the shape of the outputs {(len(y), *output)}, got {y.shape}")
-    return y
-
-
-def inputs(op: str, name: str, x: Any, model: Model, shape: tuple[int, ...] | None = None) -> np.ndarray:
-    """x as an array that the model takes; until it is built, of samples of a given shape."""
-    x, dtype, shape = plain_array(x, op, name), model.dtype, model.input_shape or shape
-    native = x.dtype.newbyteorder("=")
-    if native not in (dtype, *model.layers[0].takes):
-        hint = f"write {name}.astype(np.{dtype})"
-        if x.dtype == np.uint8:
-            hint += " / 255, or begin the model with layers.Rescale()"
-        raise TypeError(f"{op}: {name} has dtype {x.dtype}, the model works in {dtype}; {hint}")
-    if x.ndim < 2 or (shape is not None and x.shape[1:] != shape):
-        wanted = ", ".join(map(str, shape)) if shape is not None else "..."
-        raise ValueError(f"{op}: {name} must have shape (N, {wanted}), got {x.shape}")
-    return x.astype(native, copy=False)
-
-
-def _split_size(share: float, n: int) -> int:
-    """How many of n samples a share is."""
-    if isinstance(share, (bool, np.bool_)) or not isinstance(share, numbers.Real):
-        raise TypeError(f"fit: validation_split must be a number, got {share!r}")
-    if not 0 <= share < 1:
-        raise ValueError(f"fit: validation_split must be in [0, 1), got {share}")
-    size = round(share * n)
-    if share and not 0 < size < n:
-        raise ValueError(f"fit: validation_split={share} of {n} samples leaves none to train or to validate")
-    return size
-
-
-def _stratified(y: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Mask of `size` samples drawn at random, of each class its share to within one."""
-    order = rng.permutation(len(y))
-    if y.ndim == 1:
-        order = order[np.argsort(y[order], kind="stable")]
-    places = (np.arange(size) * len(y) + rng.integers(len(y))) // size % len(y)  # evenly spread over the sorted samples
-    chosen = np.zeros(len(y), bool)
-    chosen[order[places]] = True
-    return chosen
-
-
-def generator(rng: int | np.random.Generator | None, op: str) -> np.random.Generator:
-    """A generator from what `rng=` accepts."""
-    if isinstance(rng, np.random.Generator):
-        return rng
-    if rng is None:
-        return np.random.default_rng()
-    rng = geometry.integer(rng, op, "rng", "an int, a numpy.random.Generator or None")
-    if rng < 0:
-        raise ValueError(f"{op}: rng must be >= 0, got {rng}")
-    return np.random.default_rng(rng)
-
-
-def _known(op: str, kind: str, name: str, known: dict[str, Any]) -> str:
-    if name not in known:
-        raise ValueError(f"{op}: unknown {kind} {name!r}, wanted one of {', '.join(sorted(known))}")
-    return name
-
-
-def _function(op: str, kind: str, given: str | Callable, known: dict[str, Callable]) -> Callable:
-    if isinstance(given, str):
-        return known[_known(op, kind, given, known)]
-    if not callable(given):
-        raise TypeError(f"{op}: {kind} must be a name or a function, got {given!r}")
-    return given
-
-
-def _label(metric: str | Callable) -> str:
-    return metric if isinstance(metric, str) else getattr(metric, "__name__", type(metric).__name__)
+    def values(self) -> dict[str, Any]:
+        return {"loss": self.loss / max(self.samples, 1), **{name: metric.value() for name, metric in self.metrics.items()}}

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from convkit.callbacks import History
+from convkit.callbacks import Callback, History
 from convkit.layers.base import Backward, Layer, Param, Shape, positive
-from convkit.model import files, fit
+from convkit.metrics import Metric
+from convkit.model import files, train
+from convkit.model.settings import Settings, generator
 from convkit.model.summary import table
 
 __all__ = ["Model"]
@@ -37,7 +39,7 @@ class Model:
         self.dtype = np.dtype(dtype)
         if self.dtype not in (np.float32, np.float64):
             raise TypeError(f"{name}: dtype must be float32 or float64, got {self.dtype}")
-        self.rng = fit.generator(rng, name)
+        self.rng = generator(rng, name)
         self.input_shape: Shape | None = None
 
     def shapes(self, input_shape: Iterable[int]) -> list[Shape]:
@@ -78,19 +80,23 @@ class Model:
     def fit(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         *,
         batch_size: int = 32,
         epochs: int = 1,
         optimizer: Any = "adam",
         loss: str | Callable = "cross_entropy",
-        metrics: Iterable[str | Callable] | None = None,
+        metrics: Iterable[str | Callable | Metric] | None = None,
         validation_split: float = 0.0,
-        validation_data: tuple[Any, Any] | None = None,
+        validation_data: Any = None,
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        accumulate: int = 1,
         rng: int | np.random.Generator | None = None,
         verbose: int = 1,
-        callbacks: Iterable[Callable[[Model, int, dict[str, float]], None]] = (),
-        check_finite: bool = False,
+        callbacks: Iterable[Callback | Callable[[Model, int, dict[str, Any]], Any]] = (),
+        resume: str | os.PathLike[str] | None = None,
+        check_finite: bool = True,
     ) -> History:
         """Train the model.
 
@@ -101,31 +107,45 @@ class Model:
 
         Parameters
         ----------
-        x : array_like of shape (N, *input_shape), dtype of the model
-            An array is read where it lies, so a callback may write other samples into it for the next epoch.
+        x : array_like of shape (N, *input_shape), dtype of the model; or a Dataset, or an iterable of batches
+            An array is read where it lies, so a callback may write other samples into it for the next epoch. A
+            `convkit.data.Dataset` is read ahead by threads. Batches are pairs (x, y), or (x, y, weights of the samples);
+            what gives them must begin anew in each epoch.
         y : array_like of shape (N,) of class numbers, or (N, K) of probabilities
             For losses that are not about classes, of the shape and dtype of the outputs; for outputs (N, ..., K) with a
-            class at each position, class numbers (N, ...).
+            class at each position, class numbers (N, ...). Left out where x has them.
         batch_size : int, default 32
         epochs : int, default 1
-        optimizer : "adam", "sgd" or an object of convkit.optim
-            An object keeps its averages, so a second `fit` goes on where the first stopped.
+        optimizer : name ("adam", "sgd", ...) or an object of convkit.optim
+            An object keeps its averages, so a second `fit` goes on where the first stopped. If it keeps averages of the
+            weights (``ema=``), they are what validation, callbacks and the finished model have.
         loss : str or callable (outputs, targets) -> (loss, gradient)
             The name of a function of convkit.losses; one with options is ``functools.partial(losses.focal, gamma=3)``.
-        metrics : iterable of "accuracy" or callable (outputs, targets) -> float
-            By default the accuracy, and nothing for losses that are not about classes.
+        metrics : iterable of names ("accuracy", "f1", ...), objects of convkit.metrics or callables
+            A callable (outputs, targets) -> float is averaged over batches. By default the accuracy, and nothing for losses
+            that are not about classes.
         validation_split : float in [0, 1), default 0
             Share of the samples held out, drawn at random, of each class alike.
-        validation_data : (x, y), optional
+        validation_data : (x, y), Dataset or iterable of batches, optional
             Samples to validate with instead.
+        class_weight : dict of class to float, or array_like of shape (K,), optional
+            What each sample's loss is multiplied by, by its class; 1 for classes that a dict leaves out.
+        sample_weight : array_like of shape (N,), or of the shape of y, optional
+            The same by sample. The loss is the mean over samples of loss times weights; metrics and validation do not weigh.
+        accumulate : int, default 1
+            Batches for each step: their gradients are added up, as if they were one batch.
         rng : int or numpy.random.Generator, optional
             Draws the split and the order of samples; by default the model's own.
         verbose : 0, 1 or 2, default 1
             Silent, a progress bar (tqdm), or one line an epoch.
-        callbacks : iterable of callables (model, epoch, logs)
-            Called after each epoch.
-        check_finite : bool, default False
-            Raise ValueError, before the weights are touched, when the loss is not finite.
+        callbacks : iterable of objects of convkit.callbacks, or callables (model, epoch, logs)
+            A callable is called after each epoch, and stops the training if it returns True.
+        resume : path-like, optional
+            A file that `convkit.Checkpoint` wrote: goes on from there, to the same bits as a run that was never stopped,
+            with the same arguments otherwise.
+        check_finite : bool, default True
+            Raise ValueError, with the weights as before the step, when the loss is not finite; the message says where that
+            began.
 
         Returns
         -------
@@ -135,19 +155,23 @@ class Model:
         ------
         TypeError, ValueError
             If an argument is wrong: all are checked before the model is touched.
+        ModelFileError
+            If the file of `resume` is damaged, or no checkpoint.
         """
-        how = fit.Settings(self, batch_size, epochs, optimizer, loss, metrics, verbose, callbacks, check_finite)
-        return fit.train(how, x, y, validation_split, validation_data, rng)
+        how = Settings(
+            self, batch_size, epochs, optimizer, loss, metrics, verbose, callbacks, check_finite, accumulate
+        )  # fmt: skip
+        return train.train(how, x, y, validation_split, validation_data, class_weight, sample_weight, rng, resume)
 
     def evaluate(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         *,
         batch_size: int = 256,
         loss: str | Callable = "cross_entropy",
-        metrics: Iterable[str | Callable] | None = None,
-    ) -> dict[str, float]:
+        metrics: Iterable[str | Callable | Metric] | None = None,
+    ) -> dict[str, Any]:
         """Loss and metrics over samples, without training.
 
         Parameters
@@ -166,15 +190,15 @@ class Model:
             If an argument is wrong or the model is not built.
         """
         self.built()
-        how = fit.Settings(self, batch_size, loss=loss, metrics=metrics, op="evaluate")
-        return fit.evaluate(how, *fit.samples(how, x, y))
+        return train.evaluate(Settings(self, batch_size, loss=loss, metrics=metrics, op="evaluate"), x, y)
 
     def predict(self, x: Any, *, batch_size: int = 256) -> np.ndarray:
         """Outputs of the last layer, as they are (logits, if the model ends in Dense).
 
         Parameters
         ----------
-        x : array_like of shape (N, *input_shape), dtype of the model
+        x : array_like of shape (N, *input_shape), dtype of the model; or a Dataset, or an iterable of batches
+            Batches may be pairs (x, y) too. A list is an array.
         batch_size : int, default 256
 
         Returns
@@ -187,10 +211,7 @@ class Model:
             If an argument is wrong or the model is not built.
         """
         self.built()
-        batch_size = positive(batch_size, "predict", "batch_size")
-        x = fit.inputs("predict", "x", x, self)
-        starts = range(0, max(len(x), 1), batch_size)  # no samples are one empty batch
-        return np.concatenate([self.forward(x[start : start + batch_size])[0] for start in starts])
+        return train.predict(self, x, positive(batch_size, "predict", "batch_size"))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write layers and weights to a safetensors file; an existing file is replaced in one step or not at all.
@@ -231,7 +252,7 @@ class Model:
         OSError, ImportError
             If the file cannot be read, or safetensors is missing.
         """
-        rng = fit.generator(rng, "load")
+        rng = generator(rng, "load")
         architecture, layers, weights = files.read(path)
         with files.damage(path):
             model = cls(layers, rng=rng, dtype=architecture["dtype"])

@@ -20,6 +20,7 @@
 #include "../kernels/columns.h"
 #include "../kernels/rownorm.h"
 #include "../kernels/dropout.h"
+#include "../kernels/optim.h"
 #include "../kernels/resize.h"
 #include "../kernels/probe.h"
 

@@ -39,6 +39,7 @@ static inline vf v_if_less(vf a, vf b, vf yes, vf no)                         /*
 {
     return V(blendv)(no, yes, V(cmp)(a, b, _CMP_LT_OQ));
 }
+static inline vf v_sqrt(vf a) { return V(sqrt)(a); }
 static inline vf v_pick(vf a, const uint8_t *labels, int label)               /* labels[i] == label ? a : 0 */
 {
 #if CK_DOUBLE

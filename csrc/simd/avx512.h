@@ -60,6 +60,7 @@ static inline vf v_if_less(vf a, vf b, vf yes, vf no)                         /*
 {
     return V(mask_blend)(V_LESS(a, b, _CMP_LT_OQ), no, yes);
 }
+static inline vf v_sqrt(vf a) { return V(sqrt)(a); }
 static inline real v_sum(vf a) { return V(reduce_add)(a); }                                     /* in pairs of halves */
 static inline real v_top(vf a) { return V(reduce_max)(a); }
 static inline vf v_scale(vf a, vf n) { return V(scalef)(a, n); }                                /* a * 2^n, n whole */

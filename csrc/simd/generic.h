@@ -29,4 +29,10 @@ static inline vf v_if_less(vf a, vf b, vf yes, vf no)                         /*
     return yes;
 }
 static inline vf v_min(vf a, vf b) { return v_if_less(a, b, a, b); }                            /* a < b ? a : b */
+static inline vf v_sqrt(vf a)
+{
+    for (int i = 0; i < VL; i++)
+        a[i] = (real)sqrt((double)a[i]);
+    return a;
+}
 #include "partial.h"

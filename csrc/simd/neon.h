@@ -29,6 +29,8 @@ static inline vf v_max(vf a, vf b) { return V(vbsl)(V(vcgt)(a, b), a, b); }     
 static inline vf v_min(vf a, vf b) { return V(vbsl)(V(vclt)(a, b), a, b); }                     /* a < b ? a : b */
 static inline vf v_if_less(vf a, vf b, vf yes, vf no) { return V(vbsl)(V(vclt)(a, b), yes, no); }  /* a < b ? yes : no */
 
+static inline vf v_sqrt(vf a) { return V(vsqrt)(a); }
+
 typedef uint8x16_t vi;                             /* one index for each byte */
 static inline vi v_indices(const int32_t *p)
 {

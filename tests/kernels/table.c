@@ -4,6 +4,7 @@
 #include "first.h"
 #include "grouped.h"
 #include "norm.h"
+#include "optim.h"
 #include "pool.h"
 #include "resize.h"
 #include "tiles.h"
@@ -28,6 +29,7 @@ static const struct {
     { "column_sums", check_columns },   { "column_grad", check_columns },
     { "row_norm", check_row_norm },     { "row_norm_grad", check_row_norm },
     { "dropout_line", check_dropout_line },
+    { "optim_line", check_optim_line },
     { "blend", check_blend },           { "group_rows", check_group_rows }, { "group_sums", check_group_sums },
 };
 

@@ -1,0 +1,94 @@
+"""From the arguments of `fit`, `evaluate` and `predict` to what runs: all checks come before any work."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from convkit.callbacks import History
+from convkit.data import Dataset, ahead
+from convkit.model import checkpoint, fit
+from convkit.model.samples import Source, class_weights, inputs, source, split, split_size
+from convkit.model.settings import Settings, generator
+
+__all__ = ["evaluate", "predict", "train"]
+
+
+def train(
+    how: Settings,
+    x: Any,
+    y: Any,
+    validation_split: float,
+    validation_data: Any,
+    class_weight: Any,
+    sample_weight: Any,
+    rng: int | np.random.Generator | None,
+    resume: Any,
+) -> History:
+    """Check the data, build the model if need be, and run the epochs."""
+    model = how.model
+    rng = model.rng if rng is None else generator(rng, "fit")
+    data = source(how, x, y, sample_weight)
+    size, held = split_size(data, validation_split), None
+    if validation_data is not None:
+        if size:
+            raise ValueError("fit: give validation_split or validation_data, not both")
+        held = _validation(how, validation_data, data)
+    weights = class_weights(class_weight, how, model.shapes(data.shape)[-1])
+    saved = None if resume is None else checkpoint.read(resume)
+    model.build(data.shape)
+    if not fit.learning(model):
+        raise ValueError("fit: the model has no parameters to train" + (", all are frozen" if model.params else ""))
+    if saved is not None:
+        saved.check(how, None if data.n is None else data.n - size)
+        saved.before_split(rng)
+    start = rng.bit_generator.state
+    if size:
+        held = split(how, data, size, rng)
+    run = fit.Training(how, data, held, weights, rng)
+    run.start = start
+    if saved is not None:
+        saved.restore(run)
+    return run.run()
+
+
+def _validation(how: Settings, given: Any, data: Source) -> Source:
+    wanted = "validation_data must be a pair (x, y), a Dataset or an iterable of such batches that begins anew each time"
+    if isinstance(given, Dataset):
+        return source(how, given, None, prefix="validation ", shape=data.shape)
+    if isinstance(given, (tuple, list)):
+        if len(given) != 2:
+            raise TypeError(f"fit: {wanted}")
+        return source(how, *given, prefix="validation ", shape=data.shape)
+    if not isinstance(given, Iterable) or isinstance(given, np.ndarray) or iter(given) is given:
+        raise TypeError(f"fit: {wanted}")
+    return source(how, given, None, prefix="validation ", shape=data.shape)
+
+
+def evaluate(how: Settings, x: Any, y: Any) -> dict[str, Any]:
+    """Loss and metrics over samples."""
+    return fit.evaluate(how, source(how, x, y), how.batch_size)
+
+
+def predict(model: Any, x: Any, batch_size: int) -> np.ndarray:
+    """The outputs for samples, put together."""
+    model.built()
+    size, forward = batch_size, model.forward
+    if isinstance(x, Dataset):
+        if not len(x):
+            raise ValueError("predict: x is empty")
+        rows = [np.arange(start, min(start + size, len(x))) for start in range(0, len(x), size)]
+        return np.concatenate([forward(inputs("predict", "x", one, model))[0] for one, _ in ahead(x, rows)])
+    if isinstance(x, Iterable) and not isinstance(x, (np.ndarray, list, tuple)) and not hasattr(x, "__array__"):
+        batches = ((i, batch[0] if isinstance(batch, tuple) else batch) for i, batch in enumerate(x))
+        first = next(batches, None)
+        if first is None:
+            raise ValueError("predict: x gives no batches")
+        checked = (inputs("predict", f"batch {i}", one, model) for i, one in itertools.chain([first], batches))
+        return np.concatenate([forward(one)[0] for one in checked])
+    x = inputs("predict", "x", x, model)
+    starts = range(0, max(len(x), 1), size)  # no samples are one empty batch
+    return np.concatenate([forward(x[start : start + size])[0] for start in starts])
