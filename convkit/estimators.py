@@ -27,6 +27,8 @@ from convkit.plan import geometry
 
 __all__ = ["ConvNetClassifier", "ConvNetRegressor"]
 
+FITTED = ("model_", "mean_", "scale_", "n_iter_", "history_", "_optimizer", "_rng")
+
 
 class _ConvNet(BaseEstimator):
     """What classifier and regressor share."""
@@ -66,37 +68,47 @@ class _ConvNet(BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _run(self, X: np.ndarray, y: np.ndarray, outputs: int, new: bool, epochs: int) -> None:
-        """Train on checked X and encoded y; with a `new` network, or with the one that is there."""
-        optimizer = self._made_optimizer() if new else self._optimizer
+    def _run(self, X: np.ndarray, y: np.ndarray, outputs: int, new: bool, epochs: int) -> dict[str, Any]:
+        """Train on checked X and encoded y, a `new` network or the one that is there; what is fitted then, for `_keep`."""
         x = self._samples(X)
-        if new:
-            axes = tuple(range(x.ndim - 1))
-            mean, scale = x.mean(axis=axes, dtype=np.float64), x.std(axis=axes, dtype=np.float64)
-            if not self.standardize:
-                mean, scale = np.zeros_like(mean), np.ones_like(scale)
-            rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
-            model = self._made_network(x.shape[1:], outputs, rng, x.dtype)
-            # All of it at once: an estimator is fitted or it is not.
-            self.model_, self.mean_, self.scale_ = model, mean, np.where(scale > 0, scale, 1.0)
-            self._optimizer, self._rng, self.n_iter_, self.history_ = optimizer, rng, 0, {}
-        early = bool(self.early_stopping) and epochs > 1
-        stop = EarlyStopping("val_loss", patience=self.patience, min_delta=self.min_delta, restore_best=True) if early else None
-        history = self.model_.fit(
-            self._standard(x),
+        fitted = self._begin(x, outputs) if new else {name: getattr(self, name) for name in FITTED}
+        stop = None
+        if self.early_stopping and epochs > 1:
+            stop = EarlyStopping("val_loss", patience=self.patience, min_delta=self.min_delta, restore_best=True)
+        history = fitted["model_"].fit(
+            _standard(x, fitted["mean_"], fitted["scale_"]),
             y,
             batch_size=self.batch_size,
             epochs=epochs,
-            optimizer=self._optimizer,
+            optimizer=fitted["_optimizer"],
             loss=self._loss,
-            validation_split=self.validation_fraction if early else 0.0,
-            callbacks=[stop] if early else [],
-            rng=self._rng,
+            validation_split=self.validation_fraction if stop else 0.0,
+            callbacks=[stop] if stop else [],
+            rng=fitted["_rng"],
             verbose=self.verbose,
-        )
-        for name, values in history.history.items():
-            self.history_.setdefault(name, []).extend(values)
-        self.n_iter_ += len(history.history.get("loss", ()))
+        ).history
+        past = fitted["history_"]
+        fitted["history_"] = {name: [*past.get(name, ()), *values] for name, values in history.items()}
+        fitted["n_iter_"] += len(history.get("loss", ()))
+        return fitted
+
+    def _begin(self, x: np.ndarray, outputs: int) -> dict[str, Any]:
+        """What there is before the first step."""
+        mean, scale = np.zeros(x.shape[-1]), np.ones(x.shape[-1])
+        if self.standardize:
+            axes = tuple(range(x.ndim - 1))
+            mean, scale = x.mean(axis=axes, dtype=np.float64), x.std(axis=axes, dtype=np.float64)
+        optimizer = self._made_optimizer()
+        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+        model = self._made_network(x.shape[1:], outputs, rng, x.dtype)
+        return {"model_": model, "mean_": mean, "scale_": np.where(scale > 0, scale, 1.0), "n_iter_": 0, "history_": {},
+                "_optimizer": optimizer, "_rng": rng}  # fmt: skip
+
+    def _keep(self, fitted: dict[str, Any]) -> Any:
+        """All at once: an estimator is fitted, or it is as it was."""
+        for name, value in fitted.items():
+            setattr(self, name, value)
+        return self
 
     def _made_optimizer(self) -> Any:
         if self.optimizer not in optim.OPTIMIZERS:
@@ -105,15 +117,13 @@ class _ConvNet(BaseEstimator):
 
     def _made_network(self, shape: tuple[int, ...], outputs: int, rng: np.random.Generator, dtype: np.dtype) -> Any:
         if self.network is not None:
-            model = self.network(shape, outputs, rng)
-        elif len(shape) == 3:
-            model = image_network(shape, outputs, rng, dtype)
-        elif len(shape) == 1:
-            layers = [layer for units in self.hidden for layer in (Dense(units), ReLU())]
-            model = Sequential([*layers, Dense(outputs)], input_shape=shape, rng=rng, dtype=dtype)
-        else:
-            raise ValueError(f"samples of shape {shape} need a network=; there are ready ones for rows and for images (H, W, C)")
-        return model
+            return self.network(shape, outputs, rng)
+        if len(shape) == 3:
+            return image_network(shape, outputs, rng, dtype)
+        if len(shape) != 1:
+            raise ValueError(f"samples of shape {shape} need a network=; ready ones are for rows and for images (H, W, C)")
+        layers = [layer for units in self.hidden for layer in (Dense(units), ReLU())]
+        return Sequential([*layers, Dense(outputs)], input_shape=shape, rng=rng, dtype=dtype)
 
     def _samples(self, X: np.ndarray) -> np.ndarray:
         """X with samples of `input_shape`."""
@@ -124,18 +134,20 @@ class _ConvNet(BaseEstimator):
             raise ValueError(f"samples of shape {X.shape[1:]} cannot be brought to input_shape={shape}")
         return X.reshape(len(X), *shape)
 
-    def _standard(self, x: np.ndarray) -> np.ndarray:
-        return ((x - self.mean_) / self.scale_).astype(self.model_.dtype)
-
     def _checked(self, X: Any, **how: Any) -> Any:
         return validate_data(self, X, dtype=(np.float32, np.float64), allow_nd=True, **how)
 
     def _outputs(self, X: Any) -> np.ndarray:
-        check_is_fitted(self)
-        return self.model_.predict(self._standard(self._samples(self._checked(X, reset=False))))
+        check_is_fitted(self, "model_")
+        x = self._samples(self._checked(X, reset=False))
+        return self.model_.predict(_standard(x, self.mean_, self.scale_).astype(self.model_.dtype, copy=False))
 
     def _is_new(self) -> bool:
         return not hasattr(self, "model_")
+
+
+def _standard(x: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    return ((x - mean) / scale).astype(x.dtype, copy=False)
 
 
 class ConvNetClassifier(ClassifierMixin, _ConvNet):
@@ -215,9 +227,8 @@ class ConvNetClassifier(ClassifierMixin, _ConvNet):
         """
         X, y = self._checked(X, y=y)
         check_classification_targets(y)
-        self.classes_, labels = np.unique(y, return_inverse=True)
-        self._run(X, labels, len(self.classes_), True, self.epochs)
-        return self
+        classes, labels = np.unique(y, return_inverse=True)
+        return self._keep({**self._run(X, labels, len(classes), True, self.epochs), "classes_": classes})
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> ConvNetClassifier:
         """Train on with one pass over some samples.
@@ -237,17 +248,15 @@ class ConvNetClassifier(ClassifierMixin, _ConvNet):
         new = self._is_new()
         X, y = self._checked(X, y=y, reset=new)
         check_classification_targets(y)
-        if new:
-            if classes is None:
-                raise ValueError("partial_fit: classes must be given at the first call")
-            self.classes_ = np.unique(classes)
-        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-            raise ValueError(f"partial_fit: classes are {self.classes_}, got others: {np.unique(classes)}")
-        unknown = np.setdiff1d(y, self.classes_)
+        if new and classes is None:
+            raise ValueError("partial_fit: classes must be given at the first call")
+        known = np.unique(classes) if new else self.classes_
+        if classes is not None and not np.array_equal(np.unique(classes), known):
+            raise ValueError(f"partial_fit: classes are {known}, got others: {np.unique(classes)}")
+        unknown = np.setdiff1d(y, known)
         if len(unknown):
-            raise ValueError(f"partial_fit: y holds {unknown[0]!r}, which is not one of the classes {self.classes_}")
-        self._run(X, np.searchsorted(self.classes_, y), len(self.classes_), new, 1)
-        return self
+            raise ValueError(f"partial_fit: y holds {unknown[0]!r}, which is not one of the classes {known}")
+        return self._keep({**self._run(X, np.searchsorted(known, y), len(known), new, 1), "classes_": known})
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities (n, classes), in the order of `classes_`."""
@@ -255,7 +264,8 @@ class ConvNetClassifier(ClassifierMixin, _ConvNet):
 
     def predict(self, X: Any) -> np.ndarray:
         """The likeliest class of each sample."""
-        return self.classes_[self._outputs(X).argmax(axis=1)]
+        best = self._outputs(X).argmax(axis=1)
+        return self.classes_[best]
 
 
 class ConvNetRegressor(RegressorMixin, _ConvNet):
@@ -321,11 +331,10 @@ validation_fraction, patience, min_delta, random_state, verbose
 
     def _learn(self, X: np.ndarray, y: np.ndarray, new: bool, epochs: int) -> ConvNetRegressor:
         rows = y.astype(np.float64).reshape(len(y), -1)
-        if new:
-            scale = rows.std(axis=0)
-            self._y_mean, self._y_scale, self._y_shape = rows.mean(axis=0), np.where(scale > 0, scale, 1.0), y.shape[1:]
-        self._run(X, ((rows - self._y_mean) / self._y_scale).astype(X.dtype), rows.shape[1], new, epochs)
-        return self
+        mean, scale = (rows.mean(axis=0), rows.std(axis=0)) if new else (self._y_mean, self._y_scale)
+        scale = np.where(scale > 0, scale, 1.0)
+        fitted = self._run(X, _standard(rows, mean, scale).astype(X.dtype), rows.shape[1], new, epochs)
+        return self._keep({**fitted, "_y_mean": mean, "_y_scale": scale, "_y_shape": y.shape[1:]})
 
     def predict(self, X: Any) -> np.ndarray:
         """The predicted numbers (n,) or (n, outputs)."""

@@ -120,13 +120,13 @@ def test_train_stops_when_the_loss_is_no_number(tmp_path, capsys):
 @pytest.mark.parametrize("size", [1, 3, 4, 7, 8, 33])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_network_takes_any_size(size, channels):
-    network = image_network(size, channels, 5, np.random.default_rng(0))
+    network = image_network((size, size, channels), 5, np.random.default_rng(0))
     assert network.predict(np.zeros((2, size, size, channels), np.float32)).shape == (2, 5)
 
 
 def test_each_epoch_sees_other_shifts(monkeypatch):
     seen = []
-    network = image_network(8, 1, 2, np.random.default_rng(0))
+    network = image_network((8, 8, 1), 2, np.random.default_rng(0))
     forward = network.forward
 
     def watch(x, training=False):
