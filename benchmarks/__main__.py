@@ -1,30 +1,32 @@
-"""python -m benchmarks run | report | size | peak | subnormals; each with --help."""
+"""convkit bench, or python -m benchmarks: [OPTIONS] | report | readme | loops | size | peak | subnormals; each with --help."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 
-from . import peak, report, run, startup, subnormals
+from . import loops, peak, readme, report, run, startup, subnormals
 
 COMMANDS = {
-    "run": (run, "measure convkit and its peers"),
-    "report": (report, "table, picture, or a comparison of two runs"),
+    "report": (report, "tables and pictures of a run, or a comparison of two"),
+    "readme": (readme, "draw the pictures of the README anew"),
+    "loops": (loops, "the suite's figures beside those of a plain loop written by hand"),
     "size": (startup, "size of the wheel and time of the import"),
     "peak": (peak, "what this machine can do"),
     "subnormals": (subnormals, "subnormal numbers against ordinary ones"),
 }
+TEXT = "Measures convkit, against the other libraries that are installed and against what the machine can do."
+EPILOG = "Further commands, each with --help: " + "; ".join(f"{name}: {text}" for name, (_, text) in COMMANDS.items()) + "."
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Benchmarks of convkit.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, (module, text) in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text)
-        module.add_arguments(command)
-        command.set_defaults(main=module.main)
-    args = parser.parse_args()
-    return args.main(args)
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    name = given.pop(0) if given[:1] and given[0] in COMMANDS else ""
+    module, text = COMMANDS.get(name, (run, TEXT))
+    parser = argparse.ArgumentParser(prog=f"convkit bench {name}".strip(), description=text, epilog="" if name else EPILOG)
+    module.add_arguments(parser)
+    return module.main(parser.parse_args(given))
 
 
 if __name__ == "__main__":

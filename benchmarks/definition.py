@@ -1,4 +1,7 @@
-"""What every result is checked against before it is timed: the definition in float64, one place of the window at a time."""
+"""What every result is checked against before it is timed: the definition in float64, one place of the window at a time.
+
+Here are convolution and pooling; definition_ops.py and definition_nets.py have the rest.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +11,48 @@ from math import prod
 
 import numpy as np
 
-from .peers import arrays
-from .shapes import Case, Conv, Pool
+from .libraries.data import arrays
+from .shapes import Case, Conv, Network, Op, Pool
 
 
 def define(case: Case, what: str, dtype: str) -> np.ndarray:
     """The result of a pass, channels first, in float64, from inputs rounded to `dtype`."""
-    data = {name: a.astype(np.float64) for name, a in arrays(case, dtype).items()}
-    return _conv(case, what, **data) if isinstance(case, Conv) else _pool(case, what, **data)
+    if isinstance(case, Network):
+        from .definition_nets import network
+
+        return network(case, dtype)
+    data = {name: a.astype(np.float64) if a.dtype.kind == "f" else a for name, a in arrays(case, dtype).items()}
+    if isinstance(case, Op):
+        from .definition_ops import op
+
+        return op(case, what, **data)
+    return conv(case, what, **data) if isinstance(case, Conv) else pool(case, what, **data)
+
+
+def error(case: Case, got: np.ndarray, truth: np.ndarray) -> float:
+    """The largest error, as a share of the largest result; of a step of training, by the norms of its gradients."""
+    if isinstance(case, Network) and case.suite == "train":
+        from .definition_nets import step_error
+
+        return step_error(case, got, truth)
+    return float(np.abs(got - truth).max() / np.abs(truth).max())
 
 
 def tolerance(case: Case, what: str, dtype: str) -> float:
     """Largest accepted error, as a share of the largest result.
 
-    Rounding errors of a sum grow with the square root of its terms; a multiplication in a shorter type (bfloat16, TF32)
-    gives a hundred times as much and is found.
+    Rounding errors of a sum grow with the square root of its terms, and ten times as far in the larger forms of Winograd
+    that some libraries have; a multiplication in a shorter type (bfloat16, TF32) gives far more and is found. In a step of
+    training, ReLU lets some numbers through in one library and not in another, where they are near zero: a few of many,
+    which shows in the gradients all the same.
     """
-    return 8 * float(np.finfo(dtype).eps) * max(4, case.terms(what)) ** 0.5
+    eps = float(np.finfo(dtype).eps)
+    if isinstance(case, Network):
+        return eps * (1e5 if what == "step" else 1000)
+    return eps * (100 if isinstance(case, Op) else 24 * max(4, case.terms(what)) ** 0.5)
 
 
-def _taps(case: Case, dilation: int) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
+def _taps(case: Conv | Pool, dilation: int) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
     """Each place in the window, with the pixels of the padded map that it meets."""
     for tap in product(*map(range, case.kernel)):
         starts = [t * dilation for t in tap]
@@ -39,11 +64,11 @@ def _padded(x: np.ndarray, padding: int, value: float) -> np.ndarray:
     return np.pad(x, [(0, 0), (0, 0), *[(padding, padding)] * (x.ndim - 2)], constant_values=value)
 
 
-def _inside(case: Case, padded: np.ndarray) -> np.ndarray:
+def _inside(case: Conv | Pool, padded: np.ndarray) -> np.ndarray:
     return padded[(..., *(slice(case.padding, case.padding + n) for n in case.spatial))]
 
 
-def _conv(case: Conv, what: str, x: np.ndarray, w: np.ndarray, b: np.ndarray, dy: np.ndarray) -> np.ndarray:
+def conv(case: Conv, what: str, x: np.ndarray, w: np.ndarray, b: np.ndarray, dy: np.ndarray) -> np.ndarray:
     groups, pixels = case.groups, prod(case.out_spatial)
     xp = _padded(x, case.padding, 0.0)
     dxp, dw, y = np.zeros_like(xp), np.zeros_like(w), np.zeros(dy.shape).reshape(case.batch, groups, -1, pixels)
@@ -62,7 +87,7 @@ def _conv(case: Conv, what: str, x: np.ndarray, w: np.ndarray, b: np.ndarray, dy
     return _inside(case, dxp) if what == "dx" else dw
 
 
-def _pool(case: Pool, what: str, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
+def pool(case: Pool, what: str, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
     is_max = case.family == "max"
     xp = _padded(x, case.padding, -np.inf if is_max else 0.0)
     if is_max:

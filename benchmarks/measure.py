@@ -15,9 +15,10 @@ import numpy as np
 
 from . import definition, shapes
 from .processes import Worker, settle
-from .ratios import TURNS_MORE, undecided
+from .ratios import TURNS_MORE, WIDE, costs, relative_width, rounds, unsure
 
 PEAK_SECONDS = 0.01
+LOOKED_AT = ("conv", "pool", "ops")                     # the suites that give the share of the peak of peers, too, or of a copy
 FAR = 2.5                                               # times slower than the fastest peer: not timed after the first round
 
 
@@ -27,15 +28,15 @@ def measure(workers: list[Worker], reference: Worker, case: shapes.Case, what: s
     prepare(workers, rows, reference, case, what, dtype)
     ready = [worker for worker in workers if rows[worker.label]["status"] == "ok"]
     meter = next((worker for worker in workers if worker.library == "convkit"), None)
-    looks = meter if case.suite in ("conv", "pool") else None       # the other suites ask for no peer's share of the peak
-    for turn in range(args.rounds * TURNS_MORE):
-        if turn >= args.rounds and not undecided(list(rows.values()), args.doubt):
+    for turn in range(args.rounds * (1 if args.quick else TURNS_MORE)):
+        if turn >= args.rounds and not unsure(list(rows.values()), args.doubt):
             break
         for worker in ready[turn % len(ready) :] + ready[: turn % len(ready)] if ready else []:
             if not hopeless(rows, worker):
-                sample(rows[worker.label], worker, looks, args.seconds)
+                sample(rows[worker.label], worker, meter, args.seconds)
+    peers = {entry["library"]: entry for entry in rows.values() if entry["library"] != "convkit"}
     for entry in rows.values():
-        summarise(entry)
+        summarise(entry, rounds(entry, peers) if entry["library"] == "convkit" else [])
     return list(rows.values())
 
 
@@ -43,7 +44,8 @@ def row(worker: Worker, case: shapes.Case, what: str, dtype: str) -> dict:
     return {
         "suite": case.suite, "layer": case.name, "family": case.family, "source": case.source, "what": what, "dtype": dtype,
         "threads": worker.threads, "library": worker.library, "isa": worker.facts.get("isa"), "status": "ok", "note": "",
-        "work": case.work(what, np.dtype(dtype).itemsize), "unit": "FLOP" if case.op == "conv" else "byte", "samples": [],
+        "work": case.work(what, np.dtype(dtype).itemsize), "bytes": case.bytes(what, np.dtype(dtype).itemsize),
+        "unit": "FLOP" if case.kind in ("conv", "net") else "byte", "samples": [],
     }  # fmt: skip
 
 
@@ -67,7 +69,7 @@ def prepare(workers: list[Worker], rows: dict, reference: Worker, case: shapes.C
             if got.shape != truth.shape:
                 entry |= {"status": "differs", "note": f"shape {got.shape}, not {truth.shape}"}
                 continue
-            entry["error"] = float(np.abs(got - truth).max() / np.abs(truth).max())
+            entry["error"] = definition.error(case, got, truth)
             if not entry["error"] <= definition.tolerance(case, what, dtype):
                 entry |= {"status": "differs", "note": f"differs from the definition by {entry['error']:.1e} of its maximum"}
 
@@ -85,6 +87,8 @@ def sample(entry: dict, worker: Worker, meter: Worker | None, seconds: float) ->
         return
     if worker.library == "convkit" and entry["unit"] == "FLOP":
         answer = worker.ask("time", seconds=seconds, dtype=entry["dtype"])
+    elif entry["suite"] not in LOOKED_AT:
+        answer = worker.ask("time", seconds=seconds)
     else:
         before = look(meter, worker, entry)
         answer = worker.ask("time", seconds=seconds)
@@ -111,14 +115,16 @@ def look(meter: Worker | None, worker: Worker, entry: dict) -> float | None:
     return rate
 
 
-def summarise(entry: dict) -> None:
+def summarise(entry: dict, ratios: list[float]) -> None:
     """Best, median and spread of the times; best and median of the fraction of the peak, formed sample by sample."""
     samples = entry["samples"]
     if not samples or entry["status"] != "ok":
         return
     medians = [each["median"] for each in samples]
     entry |= {"best": min(each["best"] for each in samples), "median": statistics.median(medians)}
-    entry["spread"] = (max(medians) - min(medians)) / entry["median"]
+    entry["spread"] = float(np.subtract(*np.quantile(medians, [0.75, 0.25]))) / entry["median"]
+    if entry["library"] == "convkit":
+        entry["wide"] = relative_width(ratios or costs(entry)) > WIDE
     fractions = [entry["work"] / each["cost"] for each in samples if "cost" in each]
     if fractions:
         entry |= {"peak": statistics.median(each["peak"] for each in samples if "cost" in each)}

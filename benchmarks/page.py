@@ -6,7 +6,7 @@ from html import escape
 from io import StringIO
 
 from . import random_report, report
-from .plot import figures
+from .compare import compare
 from .tables import Table
 
 STYLE = """body { font: 14px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 84em; padding: 0 1em; color: #222; }
@@ -15,13 +15,12 @@ th { border-bottom: 1px solid #888; position: sticky; top: 0; background: #fff; 
 th:first-child, td:first-child { text-align: left; } section { overflow-x: auto; } svg { max-width: 100%; height: auto; }"""
 
 
-def page(result: dict) -> str:
-    """HTML of a run."""
-    body = [section(title, svg(figure)) for title, figure in figures(result).items()]
-    facts = [[name, ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)]
-             for name, value in result["head"].items()]  # fmt: skip
-    body.append(section("Machine", table((["", ""], facts))))
-    body += [section(title, table(content)) for title, content in tables(result).items() if content[1]]
+def page(result: dict, drawn: dict[str, object], old: dict | None = None) -> str:
+    """HTML of a run, with its pictures; against an earlier one where there is one."""
+    body = [section(title, svg(figure)) for title, figure in drawn.items()]
+    body.append(section("Machine", table((["", ""], [list(pair) for pair in report.facts(result)]))))
+    found = tables(result) | ({"Before and after": compare(old, result)} if old else {})
+    body += [section(title, table(content)) for title, content in found.items() if content[1]]
     title = f"convkit, {escape(result['head'].get('date', '')[:10])}"
     return f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{title}</title>\n<style>{STYLE}</style>\n' + (
         f"<h1>{title}</h1>\n" + "\n".join(body) + "\n</html>\n"
@@ -33,8 +32,12 @@ def tables(result: dict) -> dict[str, Table]:
     passes = random_report.measured(result)
     bad = [row for row in result["results"] if row["status"] in ("failed", "differs")]
     wrong = [[row["library"], row["layer"], row["what"], row["status"], row["note"]] for row in bad]
+    startup = [[name, str(value)] for name, value in result.get("startup", {}).items()]
     return {
-        "Layers": report.times_table(result),
+        "Summary": (["", ""], [line.split(": ", 1) for line in report.summary(result)]),
+        **{f"Suite {name}": content for name, content in report.times_tables(result).items()},
+        **report.memory_tables(result),
+        "Startup": (["", ""], startup),
         "Slow random shapes": random_report.offenders_table(random_report.slow(passes)),
         "Pathological random shapes": random_report.offenders_table(random_report.pathological(passes)),
         "Classes of random shapes": random_report.classes_table(passes),

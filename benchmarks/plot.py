@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from . import random_report
+import textwrap
+
+from . import curves, random_report
 from .ratios import convkit_rows, ratio
 
 # Blue, orange, green: told apart by the colour-blind too; lighter for further settings of the same pass.
-COLOURS = {"fwd": "#0072b2", "dx": "#e69f00", "dw": "#009e73"}
+COLOURS = {"fwd": "#0072b2", "dx": "#e69f00", "dw": "#009e73", "both": "#cc79a7", "step": "#56b4e9"}
 RATIO = "best peer's time / convkit's (right of 1: convkit is faster)"
 WIDE, NARROW = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20), (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 3)
 
 
-def plot(result: dict, path: str) -> None:
-    """Draw what a run has into the PNG file at `path`; the random shapes where it has no other rows."""
-    figure = next(iter(figures(result).values()), None)
-    if figure is None:
-        raise SystemExit("--plot: nothing was measured")
-    figure.savefig(path, dpi=110)
-
-
-def figures(result: dict) -> dict[str, object]:
+def figures(result: dict, old: dict | None = None) -> dict[str, object]:
     """The pictures by title."""
     try:
         import matplotlib
     except ImportError:
-        raise ImportError('the plot needs matplotlib; run pip install "convkit-numpy[bench]"') from None
+        raise ImportError('the pictures need matplotlib; run pip install "convkit-numpy[bench]"') from None
     matplotlib.use("Agg")
     rows = [(ours, ratio(ours, peers)) for ours, peers in convkit_rows(result) if ours.get("median")]
-    layers = [pair for pair in rows if pair[0]["suite"] != "random"]
-    passes = random_report.measured(result)
-    drawn = {"Layer by layer": draw(result, layers)} if layers else {}
-    return drawn | ({"Random shapes": draw_random(result, passes)} if passes else {})
+    drawn = {}
+    for suite in dict.fromkeys(ours["suite"] for ours, _ in rows):
+        mine = [pair for pair in rows if pair[0]["suite"] == suite]
+        if suite not in ("random", "scaling") and any(faster for _, faster in mine):
+            drawn[f"Ratio, {suite}"] = draw(result, mine)
+    if passes := random_report.measured(result):
+        drawn["Random shapes"] = draw_random(result, passes)
+    return drawn | curves.figures(result, old)
 
 
 def draw(result: dict, rows: list[tuple[dict, float | None]]):
@@ -46,7 +44,7 @@ def draw(result: dict, rows: list[tuple[dict, float | None]]):
         style = {"height": height, "color": COLOURS[mine[0][0]["what"]], "alpha": shade, "label": name}
         left.barh(places, [(faster or 1) - 1 for _, faster in mine], left=1, **style)
         right.barh(places, [100 * (ours.get("fraction_median") or 0) for ours, _ in mine], **style)
-    right.set(xlabel="% of the multiply-add peak (pooling: of a copy's bandwidth)")
+    right.set(xlabel="% of the multiply-add peak" if rows[0][0]["unit"] == "FLOP" else "% of a copy's bandwidth")
     return finished(figure, left, right)
 
 
@@ -79,7 +77,8 @@ def axes(result: dict, names: list[str], height: float):
     left.invert_yaxis()
     head = result["head"]
     versions = ", ".join(f"{name} {version}" for name, version in head["versions"].items())
-    figure.suptitle(f"{head['cpu']}, commit {head['commit']}, {head['date'][:10]}\n{versions}", fontsize=9)
+    figure.suptitle("\n".join(textwrap.wrap(f"{head['cpu']}, commit {head['commit']}, {head['date'][:10]}: {versions}", 150)),
+                    fontsize=9)
     return figure, left, right
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import subprocess
 import tempfile
@@ -27,6 +28,7 @@ class Worker:
     isa: str | None = None
     algorithm: str = "auto"
     limits: dict[str, str] = field(default_factory=dict)    # of the environment: what keeps a peer to an instruction set
+    keeps_memory: bool = True                               # freed memory stays with the process
     facts: dict = field(default_factory=dict)
     process: subprocess.Popen | None = None
     log: object = None
@@ -34,6 +36,10 @@ class Worker:
     @property
     def label(self) -> str:
         return f"{self.library} {self.isa}" if self.isa else self.library
+
+    def begin(self) -> None:
+        """Start the process without waiting for it."""
+        self._running()
 
     def ask(self, do: str, **request) -> dict:
         """The answer, or {"error": ...} also when the process dies or hangs; the next question starts a new one."""
@@ -47,7 +53,8 @@ class Worker:
             line = process.stdout.readline()
         except BrokenPipeError:
             line = ""
-        return json.loads(line) if line else {"error": self._last_words()}
+        answer = json.loads(line) if line else {"error": self._last_words()}
+        return answer | {"error": without_paths(answer["error"])} if "error" in answer else answer
 
     def close(self) -> None:
         if self.process:
@@ -63,14 +70,17 @@ class Worker:
             command = [self.python, "-m", "benchmarks.worker", self.library, str(self.threads), self.algorithm]
             self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (close() closes it)
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.log}
-            self.process = subprocess.Popen(command, cwd=ROOT, env=self._environment(), text=True, **pipes)
+            self.process = subprocess.Popen(command, cwd=ROOT, env=self._environment(), text=True,
+                                            start_new_session=True, **pipes)  # fmt: skip
         return self.process
 
     def _environment(self) -> dict[str, str]:
         pools = ("OMP", "MKL", "OPENBLAS", "CONVKIT")
         environment = os.environ | {f"{pool}_NUM_THREADS": str(self.threads) for pool in pools}
-        # Freed memory stays with the process: fresh pages cost up to 1 us each, and not every library reuses its outputs.
-        environment |= {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
+        # Where times count: fresh pages cost up to 1 us each, and not every library reuses its outputs. Where memory counts,
+        # what is freed must not stay, as it does by default once a large block was freed.
+        kept = (1 << 30, 1 << 40) if self.keeps_memory else (1 << 16, 1 << 16)
+        environment |= dict(zip(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), map(str, kept), strict=True))
         return environment | self.limits | ({"CONVKIT_ISA": self.isa} if self.isa else {})
 
     def _last_words(self) -> str:
@@ -79,7 +89,12 @@ class Worker:
         words = self.log.read().strip().splitlines()[-1:]
         status = self.process.returncode
         self.close()
-        return f"the process died ({status})" + (f": {words[0][:200]}" if words else "")
+        return without_paths(f"the process died ({status})" + (f": {words[0][:200]}" if words else ""))
+
+
+def without_paths(text: str) -> str:
+    """The text with the last part of each absolute path alone: a report tells nothing about the folders of a machine."""
+    return re.sub(r"(?<![\w.])(?:/[^\s/:'\",]+)+/([^\s/:'\",]+)", r"\1", text)
 
 
 def settle(threads: int) -> None:

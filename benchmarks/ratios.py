@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from math import comb
+
+import numpy as np
 
 KEY = ("suite", "layer", "what", "dtype", "threads")
-TURNS_MORE = 3                                          # times the rounds, at most, for a pass that is undecided
-CONFIDENCE = 0.9
+TURNS_MORE = 3                                          # times the rounds, at most, for a pass that is not sure yet
+CONFIDENCE, DRAWS = 0.9, 1000
+WIDE = 0.1                                              # of the ratio, or of the time where there is none
 
 
 def convkit_rows(result: dict) -> list[tuple[dict, dict[str, dict]]]:
@@ -49,20 +51,36 @@ def ratio(ours: dict, peers: dict[str, dict]) -> float | None:
 
 
 def interval(values: list[float]) -> tuple[float, float]:
-    """Between these two the median of what was sampled lies, with a confidence of 90 % (or, of few values, all that they give).
+    """Between these two the median lies with a confidence of 90 %: a bootstrap, of rounds drawn with replacement.
 
-    The number of values under the true median is binomial, whatever their distribution; so two of the sorted values are it.
+    The draws are the same each time, so a report can be made again from its figures.
     """
-    values, n = sorted(values), len(values)
-    k, outside = 0, 1 / 2**n                            # probability that at most k of the values lie under it
-    while k + 1 < n / 2 and outside + comb(n, k + 1) / 2**n <= (1 - CONFIDENCE) / 2:
-        k += 1
-        outside += comb(n, k) / 2**n
-    return values[k], values[n - 1 - k]
+    draws = np.random.default_rng(0).integers(0, len(values), (DRAWS, len(values)))
+    medians = np.median(np.asarray(values)[draws], axis=1)
+    low, high = np.quantile(medians, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
 
 
-def undecided(rows: list[dict], limit: float | None) -> bool:
-    """Whether the rounds leave it open on which side of `limit` the ratio of one of convkit's rows lies."""
+def relative_width(values: list[float]) -> float:
+    low, high = interval(values)
+    return (high - low) / statistics.median(values)
+
+
+def costs(row: dict) -> list[float]:
+    """Seconds, round by round; where it is known, the work that the machine could have done meanwhile, which wanders less."""
+    samples = row["samples"]
+    return [each["cost" if all("cost" in every for every in samples) else "median"] for each in samples]
+
+
+def unsure(rows: list[dict], limit: float | None) -> bool:
+    """Whether one of convkit's rows needs more rounds: its interval is wide, or `limit` lies in it."""
     peers = {row["library"]: row for row in rows if row["library"] != "convkit"}
-    ratios = [rounds(row, peers) for row in rows if row["library"] == "convkit"]
-    return limit is not None and any(low < limit < high for low, high in map(interval, filter(None, ratios)))
+    for row in rows:
+        if row["library"] != "convkit" or not row["samples"]:
+            continue
+        ratios = rounds(row, peers)
+        if relative_width(ratios or costs(row)) > WIDE:
+            return True
+        if ratios and limit is not None and interval(ratios)[0] < limit < interval(ratios)[1]:
+            return True
+    return False

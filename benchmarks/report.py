@@ -7,23 +7,25 @@ that a slow second of the machine falls on both. The share of the peak is likewi
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import statistics
 import sys
 from pathlib import Path
 
 from . import random_report
-from .ratios import KEY, convkit_rows, interval, ratio, rounds
+from .compare import compare
+from .ratios import convkit_rows, interval, ratio, rounds
 from .tables import Table, milliseconds, percent, print_table
 
 SLOW = random_report.SLOW
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", help="what `python -m benchmarks run --json FILE` wrote")
+    parser.add_argument("file", help="what `convkit bench --json FILE` wrote")
     parser.add_argument("newer", nargs="?", help="a second file: compare it with the first")
     parser.add_argument("--markdown", action="store_true", help="tables in Markdown")
-    parser.add_argument("--plot", metavar="PNG", help="draw ratios and shares of the peak into this file")
-    parser.add_argument("--html", metavar="FILE", help="write pictures and tables as one page")
+    parser.add_argument("--save", metavar="DIR", help="write report.md, report.html and pictures there")
     add_limits(parser)
 
 
@@ -34,25 +36,56 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    results = [json.loads(Path(file).read_text()) for file in (args.file, args.newer) if file]
-    show(results[-1], args.markdown, table=compare(*results) if args.newer else None)
-    if args.plot:
-        from .plot import plot
-
-        plot(results[-1], args.plot)
-    if args.html:
-        from .page import page
-
-        Path(args.html).write_text(page(results[-1]))
+    results = [load(file) for file in (args.file, args.newer) if file]
+    old = results[0] if args.newer else None
+    show(results[-1], args.markdown, table=compare(*results) if old else None)
+    if args.save:
+        save(results[-1], Path(args.save), old)
     return judge(results[-1], args)
 
 
-def times_table(result: dict) -> Table:
-    """One line for each pass of convkit: median time, spread, share of the peak, the peers, the ratio."""
-    pairs = [(ours, peers) for ours, peers in convkit_rows(result) if ours["suite"] != "random"]
+def load(file: str) -> dict:
+    """What a run wrote; ends the program with one line where there is no such file."""
+    try:
+        result = json.loads(Path(file).read_text())
+        result["head"], result["missing"], result["results"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SystemExit(f"{file}: no report of convkit bench ({type(error).__name__})") from None
+    return result
+
+
+def save(result: dict, folder: Path, old: dict | None = None) -> None:
+    """Write report.md, report.html and the pictures; those only where matplotlib is installed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        show(result, True)
+    (folder / "report.md").write_text("# convkit's benchmarks\n\n" + text.getvalue())
+    try:
+        from .page import page
+        from .plot import figures
+
+        drawn = figures(result, old)
+    except ImportError as error:
+        print(f"no pictures and no page: {error}", file=sys.stderr)
+        return
+    for title, figure in drawn.items():
+        figure.savefig(folder / (title.lower().replace(" ", "-").replace(",", "") + ".png"), dpi=110)
+    (folder / "report.html").write_text(page(result, drawn, old))
+
+
+def times_tables(result: dict) -> dict[str, Table]:
+    """A table for each suite but that of random shapes."""
+    suites = dict.fromkeys(row["suite"] for row in result["results"] if row["suite"] != "random")
+    return {suite: times_table(result, suite) for suite in suites}
+
+
+def times_table(result: dict, suite: str) -> Table:
+    """One line for each pass of convkit: median time, spread, share of the peak, the peers, the ratio; ~ where it is unsure."""
+    pairs = [(ours, peers) for ours, peers in convkit_rows(result) if ours["suite"] == suite]
     names = list(dict.fromkeys(name for _, peers in pairs for name in peers))
     head = ["layer", "pass", "threads", "isa", "algorithm", "convkit ms", "best", "spread", "of peak", "best"]
-    head += [*(f"{name} ms" for name in names), "ratio", "90 % sure"]
+    head += [*(f"{name} ms" for name in names), "ratio", "90 % sure", "wide"]
     lines = []
     for ours, peers in pairs:
         shares = [percent(ours.get(name)) for name in ("fraction_median", "fraction_best")]
@@ -62,47 +95,26 @@ def times_table(result: dict) -> Table:
         where = [ours["layer"], what, str(ours["threads"]), ours.get("isa") or "", ours.get("algorithm") or ""]
         ratios = rounds(ours, peers)
         faster = [f"{statistics.median(ratios):.2f}", "{:.2f}-{:.2f}".format(*interval(ratios))] if ratios else ["", ""]
-        lines.append([*where, *own, *theirs, *faster])
+        lines.append([*where, *own, *theirs, *faster, "~" if ours.get("wide") else ""])
     return head, lines
-
-
-def compare(old: dict, new: dict) -> Table:
-    """Each row that both runs have; the change is marked where it is larger than the spread of both."""
-    before = {identity(row): row for row in old["results"] if "median" in row}
-    head = ["layer", "pass", "threads", "library", "old ms", "new ms", "speed-up", "", "old of peak", "new of peak"]
-    lines = []
-    for row in new["results"]:
-        was = before.get(identity(row))
-        if was is None or "median" not in row:
-            continue
-        gain = was["median"] / row["median"]
-        sure = "*" if abs(gain - 1) > max(was["spread"], row["spread"]) else ""
-        shares = [percent(each.get("fraction_median")) for each in (was, row)]
-        where = [row["layer"], row["what"], str(row["threads"]), f"{row['library']} {row['isa'] or ''}".strip()]
-        lines.append([*where, milliseconds(was), milliseconds(row), f"{gain:.2f}", sure, *shares])
-    return head, lines
-
-
-def identity(row: dict) -> tuple:
-    return (*(row[name] for name in KEY), row["library"], row["isa"])
 
 
 def summary(result: dict) -> list[str]:
     """One sentence for each suite, pass, number of threads and instruction set."""
     sets: dict[tuple, list[tuple[dict, float | None]]] = {}
     for ours, peers in convkit_rows(result):
-        if ours.get("library"):
+        if ours.get("library") and ours["status"] != "absent":
             key = tuple(ours[name] for name in ("suite", "what", "threads", "isa"))
             sets.setdefault(key, []).append((ours, ratio(ours, peers)))
     lines = []
     for (suite, what, threads, isa), rows in sets.items():
         text = f"{suite} {what}, {threads} threads, {isa}: {len(rows)} passes"
-        broken = sum(row["status"] != "ok" for row, _ in rows)
+        broken = sum(row["status"] in ("failed", "differs") for row, _ in rows)
         text += f", {broken} of them without a right result" if broken else ""
         shares = [(row["fraction_median"], row["layer"]) for row, _ in rows if "fraction_median" in row]
         ratios = [(faster, row["layer"]) for row, faster in rows if faster]
         if shares:
-            unit = "of a copy" if suite == "pool" else "of the peak"
+            unit = "of a copy" if suite in ("pool", "ops") else "of the peak"
             text += f"; {unit}: median {percent(median(shares))}, least {percent(min(shares)[0])} ({min(shares)[1]})"
         if ratios:
             text += f"; best peer's time over ours: median {median(ratios):.2f}, least {min(ratios)[0]:.2f} ({min(ratios)[1]})"
@@ -110,10 +122,32 @@ def summary(result: dict) -> list[str]:
     return lines
 
 
+def memory_tables(result: dict) -> dict[str, Table]:
+    """Peak memory of passes, a column for each library, and what calls of many shapes leave behind."""
+    found = result.get("memory")
+    if not found:
+        return {}
+    names = list(dict.fromkeys(row["library"] for row in found["passes"]))
+    lines: dict[tuple[str, str], dict] = {}
+    for row in found["passes"]:
+        lines.setdefault((row["layer"], row["what"]), {})[row["library"]] = row
+    table = []
+    for (layer, what), mine in lines.items():
+        result_mb = next((f"{row['result MB']:.1f}" for row in mine.values() if "MB" in row), "")
+        table.append([layer, what, result_mb, *(f"{mine[n]['MB']:.1f}" if "MB" in mine.get(n, {}) else "-" for n in names)])
+    calls = [[row["library"], str(row["calls"]), *(f"{row[each]:.1f}" for each in ("settled MB", "grown MB"))]
+             for row in found["calls"] if "grown MB" in row]  # fmt: skip
+    return {
+        "memory: peak of a pass beyond what it reads, MB": (["layer", "pass", "of it the result", *names], table),
+        "memory: many shapes": (["library", "shapes", "MB after the first", "grown by the end, MB"], calls),
+    }
+
+
 def judge(result: dict, args: argparse.Namespace) -> int:
     """0 where every limit of the command line holds; names the passes that fail."""
-    misses = [f"{row['library']} {row['isa'] or ''} {row['layer']} {row['what']}, {row['threads']} threads: {row['note']}"
-              for row in result["results"] if row["library"] == "convkit" and row["status"] != "ok"]  # fmt: skip
+    broken = [row for row in result["results"] if row["library"] == "convkit" and row["status"] in ("failed", "differs")]
+    misses = [f"convkit {row['isa'] or ''} {row['layer']} {row['what']}, {row['threads']} threads: {row['note']}"
+              for row in broken]  # fmt: skip
     for ours, peers in convkit_rows(result):
         where = f"{ours['layer']} {ours['what']}, {ours['threads']} threads, {ours.get('isa')}"
         share, faster = ours.get("fraction_median"), ratio(ours, peers)
@@ -127,16 +161,29 @@ def judge(result: dict, args: argparse.Namespace) -> int:
     return 1 if misses else 0
 
 
+def facts(result: dict) -> list[tuple[str, str]]:
+    """The head as text."""
+
+    def told(value) -> str:
+        if isinstance(value, dict):
+            return ", ".join(f"{name} {told(each)}" for name, each in value.items())
+        return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+    return [(name, told(value)) for name, value in result["head"].items()]
+
+
 def show(result: dict, markdown: bool = False, table: Table | None = None) -> None:
     """Print head, table, what failed, and the summary."""
-    for name, value in result["head"].items():
-        text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
-        print(f"{'- ' if markdown else ''}{name}: {', '.join(map(str, text)) if isinstance(text, list) else text}")
-    if result["results"]:
-        print()
-        print_table(*(table or times_table(result)), markdown)
-        if table is None:
-            random_report.show(result, markdown)
+    for name, text in facts(result):
+        print(f"{'- ' if markdown else ''}{name}: {text}")
+    for title, content in {"": table}.items() if table else times_tables(result).items():
+        print(f"\n{'## ' if markdown else ''}{title}\n")
+        print_table(*content, markdown)
+    if table is None:
+        random_report.show(result, markdown)
+    for title, content in memory_tables(result).items():
+        print(f"\n{'## ' if markdown else ''}{title}\n")
+        print_table(*content, markdown)
     for row in result["results"]:
         if row["status"] in ("failed", "differs"):
             print(f"{row['library']}: {row['layer']} {row['what']} {row['status']}: {row['note']}")

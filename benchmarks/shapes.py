@@ -1,7 +1,6 @@
-"""The shapes that are measured: layers of known networks, as data.
+"""What is measured, as data that survives JSON: a convolution, a pooling, an op between them, a network.
 
-`family` groups layers of one kind, `tags` name the sets that a claim is made about: "peak" (the direct engine runs near the
-machine's peak), "peers" (no slower than the frameworks), "train" (gradients), "quick" (a look in a minute).
+`family` groups cases of one kind, `tags` name sets of them; `kind` is the method of a library that prepares the case.
 """
 
 from __future__ import annotations
@@ -9,6 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from math import prod
+
+from . import networks
 
 
 def _windows(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
@@ -38,7 +39,7 @@ class Conv:
     tags: tuple[str, ...] = ()
     suite: str = "conv"
 
-    op = "conv"
+    kind = "conv"
     passes = ("fwd", "dx", "dw")
 
     @property
@@ -65,6 +66,11 @@ class Conv:
         outputs = self.batch * self.filters * prod(self.out_spatial)
         return 2 * outputs * prod(self.kernel) * self.channels // self.groups
 
+    def bytes(self, what: str, itemsize: int) -> int:
+        """What any algorithm must move: the input, the filters and the output, each once."""
+        maps = self.batch * (self.channels * prod(self.spatial) + self.filters * prod(self.out_spatial))
+        return itemsize * (maps + prod(self.kernel) * self.channels * self.filters // self.groups)
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -81,7 +87,7 @@ class Pool:
     tags: tuple[str, ...] = ()
     suite: str = "pool"
 
-    op = "pool"
+    kind = "pool"
     passes = ("fwd", "dx")
 
     @property
@@ -103,19 +109,82 @@ class Pool:
         x, y = (self.batch * self.channels * prod(sizes) for sizes in (self.spatial, self.out_spatial))
         return itemsize * (x + y + (x if what == "dx" and self.family == "max" else 0))
 
+    bytes = work
 
-Case = Conv | Pool
+
+@dataclass(frozen=True)
+class Op:
+    """One function between the convolutions, of an array channels first; "both" is the result and then the gradient."""
+
+    family: str
+    shape: tuple[int, ...]
+    source: str = ""
+    tags: tuple[str, ...] = ()
+    suite: str = "ops"
+
+    kind = "op"
+    passes = ("fwd", "both")
+
+    @property
+    def name(self) -> str:
+        return f"{self.family} {'x'.join(map(str, self.shape))}"
+
+    @property
+    def scale(self) -> int:
+        """How many numbers come out for each that goes in."""
+        return 4 if self.family.startswith("resize") else 1
+
+    def work(self, what: str, itemsize: int) -> int:
+        """Bytes: x and y once; the gradient reads x and dy and writes dx."""
+        x = prod(self.shape)
+        y = 1 if self.family == "cross_entropy" else x * self.scale
+        return itemsize * ((x + y) + (0 if what == "fwd" else 2 * x + y))
+
+    bytes = work
+
+
+@dataclass(frozen=True)
+class Network:
+    """A whole network: "fwd" is a prediction, "step" a step of training. networks.py has its layers."""
+
+    family: str
+    size: int
+    batch: int
+    tags: tuple[str, ...] = ()
+    source: str = ""
+    suite: str = "models"
+
+    kind = "net"
+
+    @property
+    def passes(self) -> tuple[str, ...]:
+        return ("step",) if self.suite == "train" else ("fwd",)
+
+    @property
+    def name(self) -> str:
+        return f"{self.family} @{self.size} b{self.batch}"
+
+    def work(self, what: str, itemsize: int) -> int:
+        """FLOP of convolutions and dense layers; a step is counted as three predictions."""
+        return networks.build(self.family, self.size).flop * self.batch * (3 if what == "step" else 1)
+
+    def bytes(self, what: str, itemsize: int) -> None:
+        return None
+
+
+Case = Conv | Pool | Op | Network
+KINDS = {each.kind: each for each in (Conv, Pool, Op, Network)}
 
 
 def to_json(case: Case) -> dict[str, object]:
     """The case as a dict that `from_json` reads back."""
-    return {"op": case.op, **asdict(case)}
+    return {"kind": case.kind, **asdict(case)}
 
 
 def from_json(fields: dict) -> Case:
     """The case that `to_json` described (JSON has made its tuples into lists)."""
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items() if name != "op"}
-    return (Conv if fields["op"] == "conv" else Pool)(**values)
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items() if name != "kind"}
+    return KINDS[fields["kind"]](**values)
 
 
 def matching(cases: list[Case], patterns: list[str]) -> list[Case]:
@@ -127,80 +196,3 @@ def _matches(case: Case, pattern: str) -> bool:
     return pattern == case.family or pattern in case.tags or fnmatchcase(case.name, pattern)
 
 
-PEAK, PEERS = ("peak", "train"), ("peers",)
-
-CONV = (
-    Conv("3x3", 4, (56, 56), 64, 64, (3, 3), padding=1, source="ResNet-50 conv2", tags=(*PEAK, "quick")),
-    Conv("3x3", 1, (56, 56), 64, 64, (3, 3), padding=1, source="ResNet-50 conv2"),
-    Conv("3x3", 1, (28, 28), 128, 128, (3, 3), padding=1, source="ResNet-50 conv3"),
-    Conv("3x3", 4, (28, 28), 128, 128, (3, 3), padding=1, source="ResNet-50 conv3"),
-    Conv("3x3", 1, (14, 14), 256, 256, (3, 3), padding=1, source="ResNet-50 conv4"),
-    Conv("3x3", 4, (14, 14), 256, 256, (3, 3), padding=1, source="ResNet-50 conv4"),
-    Conv("3x3", 1, (224, 224), 64, 64, (3, 3), padding=1, source="VGG-16 conv1_2"),
-    Conv("3x3", 1, (112, 112), 128, 128, (3, 3), padding=1, source="VGG-16 conv2_2"),
-    Conv("3x3", 1, (56, 56), 256, 256, (3, 3), padding=1, source="VGG-16 conv3_2"),
-    Conv("3x3", 1, (28, 28), 512, 512, (3, 3), padding=1, source="VGG-16 conv4_2"),
-    Conv("3x3_small_map", 1, (7, 7), 512, 512, (3, 3), padding=1, source="ResNet-50 conv5"),
-    Conv("3x3_small_map", 4, (7, 7), 512, 512, (3, 3), padding=1, source="ResNet-50 conv5", tags=("train",)),
-    Conv("3x3_small_map", 8, (7, 7), 512, 512, (3, 3), padding=1, source="ResNet-50 conv5"),
-    Conv("3x3_thin", 64, (32, 32), 16, 16, (3, 3), padding=1, source="ResNet-20 conv1", tags=("train",)),
-    Conv("3x3_thin", 64, (14, 14), 32, 64, (3, 3), padding=1, source="MNIST CNN conv2"),
-    Conv("3x3_thin", 1, (56, 56), 24, 24, (3, 3), padding=1, source="width under a tile"),
-    Conv("3x3_thin", 16, (28, 28), 8, 16, (3, 3), padding=1, source="MNIST CNN, thin"),
-    Conv("5x5", 1, (27, 27), 96, 256, (5, 5), padding=2, source="AlexNet conv2"),
-    Conv("5x5", 64, (14, 14), 6, 16, (5, 5), source="LeNet-5 C3"),
-    Conv("5x5", 4, (28, 28), 32, 96, (5, 5), padding=2, source="GoogLeNet 3b"),
-    Conv("1x1", 1, (56, 56), 64, 256, (1, 1), source="ResNet-50 conv2 expand", tags=(*PEAK, *PEERS, "quick")),
-    Conv("1x1", 4, (56, 56), 64, 256, (1, 1), source="ResNet-50 conv2 expand", tags=PEAK),
-    Conv("1x1", 4, (14, 14), 1024, 256, (1, 1), source="ResNet-50 conv4 reduce", tags=PEAK),
-    Conv("1x1", 1, (56, 56), 256, 64, (1, 1), source="ResNet-50 conv2 reduce"),
-    Conv("1x1", 1, (28, 28), 512, 128, (1, 1), source="ResNet-50 conv3 reduce"),
-    Conv("1x1", 1, (14, 14), 256, 1024, (1, 1), source="ResNet-50 conv4 expand"),
-    Conv("1x1", 1, (7, 7), 2048, 512, (1, 1), source="ResNet-50 conv5 reduce"),
-    Conv("1x1", 1, (56, 56), 96, 24, (1, 1), source="MobileNetV2 project"),
-    Conv("1x1_s2", 1, (56, 56), 256, 512, (1, 1), stride=2, source="ResNet-50 conv3 shortcut"),
-    Conv("1x1_s2", 4, (14, 14), 1024, 2048, (1, 1), stride=2, source="ResNet-50 conv5 shortcut"),
-    Conv("3x3_s2", 1, (56, 56), 128, 128, (3, 3), stride=2, padding=1, source="ResNet-50 conv3, first"),
-    Conv("3x3_s2", 4, (28, 28), 256, 256, (3, 3), stride=2, padding=1, source="ResNet-50 conv4, first"),
-    Conv("first", 1, (224, 224), 3, 64, (7, 7), stride=2, padding=3, source="ResNet-50 conv1", tags=(*PEERS, "quick")),
-    Conv("first", 4, (224, 224), 3, 64, (7, 7), stride=2, padding=3, source="ResNet-50 conv1", tags=("train",)),
-    Conv("first", 1, (224, 224), 3, 64, (3, 3), padding=1, source="VGG-16 conv1_1"),
-    Conv("first", 1, (224, 224), 3, 32, (3, 3), stride=2, padding=1, source="MobileNetV2 conv1"),
-    Conv("first", 64, (28, 28), 1, 32, (3, 3), padding=1, source="MNIST CNN conv1", tags=(*PEERS, "train", "quick")),
-    Conv("depthwise", 1, (112, 112), 32, 32, (3, 3), padding=1, groups=32, source="MobileNetV2 block 1"),
-    Conv("depthwise", 1, (112, 112), 96, 96, (3, 3), stride=2, padding=1, groups=96, source="MobileNetV2 block 2"),
-    Conv("depthwise", 1, (56, 56), 144, 144, (3, 3), padding=1, groups=144, source="MobileNetV2 block 3"),
-    Conv("depthwise", 4, (56, 56), 144, 144, (3, 3), padding=1, groups=144, source="MobileNetV2 block 3", tags=("train",)),
-    Conv("depthwise", 1, (14, 14), 384, 384, (3, 3), padding=1, groups=384, source="MobileNetV2 block 8"),
-    Conv("depthwise", 1, (14, 14), 480, 480, (5, 5), padding=2, groups=480, source="EfficientNet-B0 stage 5"),
-    Conv("depthwise", 1, (56, 56), 144, 144, (5, 5), stride=2, padding=2, groups=144, source="EfficientNet-B0 stage 4, first"),
-    Conv("grouped", 1, (56, 56), 128, 128, (3, 3), padding=1, groups=32, source="ResNeXt-50 32x4d conv2"),
-    Conv("grouped", 4, (56, 56), 128, 128, (3, 3), padding=1, groups=32, source="ResNeXt-50 32x4d conv2", tags=("train",)),
-    Conv("grouped", 1, (28, 28), 256, 256, (3, 3), padding=1, groups=32, source="ResNeXt-50 32x4d conv3"),
-    Conv("grouped", 1, (14, 14), 512, 512, (3, 3), padding=1, groups=32, source="ResNeXt-50 32x4d conv4"),
-    Conv("dilated", 1, (28, 28), 128, 128, (3, 3), padding=2, dilation=2, source="dilated ResNet"),
-    Conv("dilated", 1, (28, 28), 512, 512, (3, 3), padding=2, dilation=2, source="DeepLab, VGG-16 conv5"),
-    Conv("dilated", 1, (33, 33), 256, 256, (3, 3), padding=6, dilation=6, source="DeepLabv3 pyramid"),
-    Conv("conv1d", 8, (16000,), 1, 64, (80,), stride=4, padding=38, source="M5 (raw audio) conv1"),
-    Conv("conv1d", 8, (1000,), 64, 64, (3,), padding=1, source="M5 (raw audio) conv2"),
-    Conv("conv1d", 4, (1000,), 128, 128, (15,), padding=7, source="sound, wide kernel"),
-    Conv("conv3d", 1, (16, 56, 56), 16, 32, (3, 3, 3), padding=1, source="C3D, thin"),
-    Conv("conv3d", 1, (16, 112, 112), 3, 32, (3, 3, 3), padding=1, source="C3D conv1, thin"),
-    Conv("conv3d", 1, (8, 28, 28), 64, 128, (3, 3, 3), padding=1, source="C3D conv3, thin"),
-    # The gradient of their input is the forward pass of the generator's layer: `--what dx`.
-    Conv("transposed", 4, (16, 16), 256, 512, (4, 4), stride=2, padding=1, source="DCGAN generator, 8 to 16 pixels"),
-    Conv("transposed", 4, (32, 32), 128, 256, (4, 4), stride=2, padding=1, source="DCGAN generator, 16 to 32 pixels"),
-    Conv("large", 1, (512, 512), 1, 1, (31, 31), padding=15, source="image filter"),
-    Conv("large", 1, (512, 512), 1, 1, (11, 11), padding=5, source="image filter"),
-    Conv("large", 1, (100000,), 1, 1, (255,), padding=127, source="sound filter"),
-    Conv("tiny", 1, (8, 8), 8, 8, (3, 3), padding=1, source="cost of a call", tags=("quick",)),
-    Conv("tiny", 1, (1, 1), 128, 10, (1, 1), source="cost of a call, dense"),
-)
-
-POOL = (
-    Pool("max", 4, (112, 112), 64, (3, 3), 2, 1, source="ResNet-50 pool1", tags=(*PEERS, "quick")),
-    Pool("max", 64, (28, 28), 64, (2, 2), 2, source="MNIST CNN pool1", tags=PEERS),
-    Pool("max", 1, (28, 28), 192, (3, 3), 1, 1, source="GoogLeNet 3a, pool branch"),
-    Pool("avg", 4, (112, 112), 64, (2, 2), 2, source="DenseNet transition, wide", tags=PEERS),
-    Pool("avg", 4, (7, 7), 2048, (7, 7), 7, source="ResNet-50 head", tags=(*PEERS, "quick")),
-)

@@ -46,7 +46,15 @@ def measure(rounds: int, wheel: str | None = None, build: bool = False) -> dict:
         place = Path(folder) if build else ROOT / "dist"
         wheels = [Path(wheel)] if wheel else sorted(place.glob("*.whl"), key=lambda path: path.stat().st_mtime)
         size = round(wheels[-1].stat().st_size / 1e6, 3) if wheels else None
-    return {"wheel MB": size, **import_times(rounds)}
+    return {"wheel MB": size, "installed MB": installed(), **import_times(rounds)}
+
+
+def installed() -> float:
+    """Megabytes of the package in use, without its sources in Cython and without bytecode."""
+    import convkit
+
+    files = (path for path in Path(convkit.__file__).parent.rglob("*") if path.is_file())
+    return round(sum(path.stat().st_size for path in files if path.suffix not in (".pyx", ".pxd", ".pyc")) / 1e6, 3)
 
 
 def import_times(rounds: int) -> dict[str, float]:

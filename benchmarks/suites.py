@@ -1,13 +1,24 @@
-"""What there is to measure, by the names that `run --suite` takes."""
+"""What there is to measure, by the names that `--suite` takes, and whom each suite is measured against."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from . import shapes
+from . import layers, shapes
 from .random_shapes import random_shapes
+from .shapes import Case
 
-SUITES = ("conv", "pool", "random", "algorithms", "startup")
+TORCH = ("torch", "torch_cl")
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Its cases (the figures of "startup" and "memory" are no passes), and the peers that it has unless others are named."""
+
+    text: str
+    cases: tuple[Case, ...] = ()
+    peers: tuple[str, ...] = ()
+
 
 # Rows where two algorithms are near each other: what the constants in convkit/plan were fitted to, or are held to.
 RIVALS = (
@@ -18,12 +29,32 @@ RIVALS = (
     "11x11 1->1 @512 b1", "k255 1->1 @100000 b1", "3x3 g32 32->32 @112 b1",
 )  # fmt: skip
 
+SUITES = {
+    "conv": Suite("layers of known networks, forward and both gradients", layers.CONV,
+                  (*TORCH, "ort", "openvino", "jax", "ncnn", "opencv", "scipy", "numpy")),
+    "pool": Suite("pooling", layers.POOL, (*TORCH, "ort", "numpy")),
+    "ops": Suite("norms, activations, softmax, losses, resizing", layers.OPS,
+                 (*TORCH, "torch_compiled", "jax", "scipy", "numpy")),
+    "models": Suite("predictions of whole networks", layers.MODELS,
+                    ("torch_cl", "torch_compiled", "ort", "openvino", "jax", "ncnn", "mnn", "opencv")),
+    "train": Suite("steps of training", layers.TRAIN, (*TORCH, "torch_compiled")),
+    "small": Suite("what a call costs where there is next to no work", layers.SMALL, (*TORCH, "ort", "jax", "ncnn", "numpy")),
+    "scaling": Suite("how cost grows with batch, channels, area and threads", layers.SCALING, (*TORCH, "ort")),
+    "memory": Suite("peak memory of a pass, and memory over many shapes", layers.MEMORY, (*TORCH, "ort", "numpy")),
+    "startup": Suite("size of the wheel and of what is installed, time of the import"),
+    "random": Suite("shapes drawn at random", (), (*TORCH, "ort")),
+    "algorithms": Suite("convkit's algorithms against each other"),
+}  # fmt: skip
+USUAL = ("conv", "pool", "ops", "models", "train", "small", "scaling", "memory", "startup")
+FIGURES = ("memory", "startup")                         # measured in their own ways
+SLOW_TO_START = ("torch_compiled",)                     # left out of --quick
 
-def cases(suites: list[str], patterns: list[str], count: int, seed: int) -> list[shapes.Case]:
+
+def cases(suites: list[str], patterns: list[str], count: int, seed: int) -> list[Case]:
     """The cases of the suites that one of the patterns matches (all of them without a pattern)."""
-    found = [case for case in (*shapes.CONV, *shapes.POOL) if case.suite in suites]
+    found = [case for name in suites for case in SUITES[name].cases]
     if "random" in suites:
         found += random_shapes(count, seed)
     if "algorithms" in suites:
-        found += [replace(case, suite="algorithms") for case in shapes.CONV if case.name in RIVALS]
+        found += [replace(case, suite="algorithms") for case in layers.CONV if case.name in RIVALS]
     return shapes.matching(found, patterns)

@@ -5,7 +5,8 @@ python -m benchmarks.worker LIBRARY THREADS ALGORITHM
 {"do": "hello"} -> versions · {"do": "prepare", "case", "what", "dtype", "file"} computes once and saves the result ·
 {"do": "time", "seconds", "dtype"} -> best and median seconds of a run · {"do": "peak", "dtype", "seconds"} -> FLOP/s ·
 {"do": "copy", "size", "seconds"} -> bytes/s. A request that fails is answered by {"error": ...}, one that the library has no
-function for by {"absent": ...}. LIBRARY "definition" is the float64 reference.
+function for by {"absent": ...}. LIBRARY "definition" is the float64 reference. {"do": "memory"} and {"do": "flat"} belong to
+memory.py.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import time
 
 LOOK = 0.001  # seconds of one look at the peak
 BURST = 0.008  # seconds of runs between two looks: the first run after a look is slower, and peers have none
+LONG = 0.3  # seconds of a run that needs no other one to warm up, nor three to be sure
 
 
 def pin(threads: int) -> None:
@@ -33,7 +35,7 @@ class Session:
     def __init__(self, library: str, threads: int, algorithm: str) -> None:
         from .libraries import start
 
-        self.threads, self.run = threads, None
+        self.threads, self.run, self.last = threads, None, 0.0
         self.library = None if library == "definition" else start(library, threads, algorithm)
 
     def hello(self) -> dict:
@@ -53,13 +55,22 @@ class Session:
         if self.library is None:
             np.save(file, definition.define(shape, what, dtype))
             return {}
-        self.run, to_numpy = getattr(self.library, shape.op)(shape, what, dtype)
-        np.save(file, to_numpy(self.run()))
+        make = getattr(self.library, shape.kind, None)
+        if make is None:
+            raise NotImplementedError(f"not measured for {shape.kind}")
+        run, to_numpy = make(shape, what, dtype)
+        start = time.perf_counter()
+        result = run()
+        self.last = time.perf_counter() - start
+        np.save(file, to_numpy(result))
+        self.run = run
         chosen = getattr(self.library, "chosen", None)
-        return {"algorithm": chosen(shape, what, dtype)} if chosen and shape.op == "conv" else {}
+        return {"algorithm": chosen(shape, what, dtype)} if chosen and shape.kind == "conv" else {}
 
     def time(self, seconds: float, dtype: str | None = None) -> dict:
         """At least 3 runs (fewer where they take much longer) and `seconds` of them, after a tenth of that to warm up.
+
+        The first run of all was that of the check, so one that takes long is not made for warming up again.
 
         With a dtype, the machine's peak is looked at before and after every burst of a few milliseconds of runs; "cost" is
         then the FLOP that the machine could have done in the time of one run.
@@ -68,8 +79,9 @@ class Session:
 
         clock, run, times, costs, peaks = time.perf_counter, self.run, [], [], []
         end = clock() + seconds / 10
-        run()
-        while clock() < end:
+        if self.last < LONG:
+            run()
+        while clock() < end and self.last < LONG:
             run()
         end, enough = clock() + seconds, clock() + 4 * seconds
         if dtype:
@@ -84,6 +96,7 @@ class Session:
             if dtype:
                 peaks.append(multiply_add_peak(self.threads, dtype, LOOK))
                 costs.append(statistics.median(burst) * statistics.mean(peaks[-2:]))
+        self.last = min(times)
         answer = {"best": min(times), "median": statistics.median(times), "runs": len(times)}
         return answer | ({"cost": statistics.median(costs), "peak": statistics.median(peaks)} if dtype else {})
 
@@ -96,6 +109,16 @@ class Session:
         from .peak import copy_bandwidth
 
         return {"rate": copy_bandwidth(self.threads, size, seconds)}
+
+    def memory(self, case: dict, what: str, dtype: str) -> dict:
+        from . import memory, shapes
+
+        return memory.of_a_pass(self.library, shapes.from_json(case), what, dtype)
+
+    def flat(self, calls: int, seed: int) -> dict:
+        from . import memory
+
+        return memory.over_shapes(self.library, calls, seed)
 
 
 def main() -> None:

@@ -12,13 +12,14 @@ from convkit._version import __version__
 from convkit.config import show_config
 
 if TYPE_CHECKING:
-    from convkit import callbacks, data, layers, losses, metrics, optim, schedules
-    from convkit.model import Checkpoint, History, Model, ModelFileError, Sequential, load_model
+    from convkit import callbacks, data, layers, losses, metrics, models, optim, schedules
+    from convkit.model import Checkpoint, History, Input, Model, ModelFileError, Sequential, gradient_check, load_model
     from convkit.ops import *  # noqa: F403
 
 __all__ = [
     "Checkpoint",
     "History",
+    "Input",
     "Model",
     "ModelFileError",
     "Sequential",
@@ -26,11 +27,13 @@ __all__ = [
     "accuracy",
     "callbacks",
     "data",
+    "gradient_check",
     "isa",
     "layers",
     "load_model",
     "losses",
     "metrics",
+    "models",
     "optim",
     "schedules",
     "show_config",
@@ -53,6 +56,7 @@ def __getattr__(name: str):
     import convkit.layers
     import convkit.losses
     import convkit.metrics
+    import convkit.models
     import convkit.optim
     import convkit.schedules
     from convkit import model

@@ -1,39 +1,19 @@
-"""The benchmark suite: its shapes, its arithmetic, what it reports, and one short run of it."""
+"""The benchmark suite: its shapes, its arithmetic and what it reports. test_bench_runner.py runs it."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import re
-import subprocess
-import sys
-from dataclasses import replace
-from math import comb, prod
-from pathlib import Path
+from math import prod
 
 import numpy as np
 import pytest
+from bench_rows import ROOT, result, row
 
-ROOT = Path(__file__).resolve().parent.parent
-if not (ROOT / "benchmarks").is_dir():
-    pytest.skip("needs the source tree", allow_module_level=True)
-sys.path.append(str(ROOT))                              # last: the convkit under test comes before that of the checkout
+from benchmarks import compare, layers, random_report, random_shapes, ratios, report, shapes, suites
 
-from benchmarks import definition, measure, random_report, random_shapes, ratios, report, run, shapes, suites  # noqa: E402
-
-
-def row(library="convkit", medians=(1.0,), share=None, **fields) -> dict:
-    """A row as the runner writes it."""
-    entry = {"suite": "random", "layer": "a", "family": "3x3", "what": "fwd", "dtype": "float32", "threads": 1, "work": 1,
-             "library": library, "isa": "avx512", "status": "ok", "note": "", "unit": "FLOP", "source": ""}  # fmt: skip
-    entry["samples"] = [{"best": m, "median": m, "runs": 3} for m in medians]
-    if medians:
-        entry |= {"median": float(np.median(medians)), "best": min(medians), "spread": 0.0}
-    return entry | ({"fraction_median": share, "fraction_best": share} if share else {}) | fields
-
-
-def result(*rows: dict) -> dict:
-    return {"head": {"commit": "none"}, "missing": {}, "results": list(rows)}
+CASES = [*layers.CONV, *layers.POOL, *layers.OPS, *layers.MODELS, *layers.TRAIN, *layers.SMALL, *layers.SCALING, *layers.MEMORY]
 
 
 # --- shapes ---------------------------------------------------------------------------------------------------------------
@@ -63,13 +43,13 @@ def test_random_shapes_cover_what_they_claim_to():
     assert sum(case.channels % 8 > 0 for case in found) > 20
 
 
-@pytest.mark.parametrize("case", [*shapes.CONV, *shapes.POOL, *random_shapes.random_shapes(20)], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*CASES, *random_shapes.random_shapes(20)], ids=lambda case: f"{case.suite} {case.name}")
 def test_a_case_survives_json(case):
     assert shapes.from_json(json.loads(json.dumps(shapes.to_json(case)))) == case
 
 
 def test_suites_hold_the_cases_of_their_name_and_patterns_choose_among_them():
-    for suite in ("conv", "pool", "random", "algorithms"):
+    for suite in set(suites.SUITES) - {"startup"}:
         found = suites.cases([suite], [], 12, 1)
         assert found
         assert {case.suite for case in found} == {suite}
@@ -79,7 +59,7 @@ def test_suites_hold_the_cases_of_their_name_and_patterns_choose_among_them():
 
 
 def test_constants_of_the_plans_name_rows_that_can_be_run():
-    names, quoted = {case.name for case in shapes.CONV}, []
+    names, quoted = {case.name for case in layers.CONV}, []
     for path in (ROOT / "convkit" / "plan").glob("*.py"):
         comments = " ".join(line.split("#", 1)[1].strip() for line in path.read_text().splitlines() if "#" in line)
         quoted += re.findall(r"`([^`]+->[^`]+)`", comments)
@@ -90,13 +70,14 @@ def test_constants_of_the_plans_name_rows_that_can_be_run():
 # --- arithmetic -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n", range(1, 41))
-def test_the_interval_is_the_narrowest_that_is_sure_enough(n):
-    low, high = ratios.interval(list(range(n, 0, -1)))
-    assert low + high == n + 1
-    outside = [2 * sum(comb(n, i) for i in range(k + 1)) / 2**n for k in range(n)]
-    assert low == 1 or outside[low - 1] <= 1 - ratios.CONFIDENCE
-    assert 2 * low + 1 >= n or outside[low] > 1 - ratios.CONFIDENCE
+def test_the_interval_holds_the_median_nine_times_of_ten():
+    rng, held = np.random.default_rng(0), 0
+    for _ in range(300):
+        low, high = ratios.interval(list(rng.lognormal(0.0, 0.1, 15)))
+        held += low <= 1 <= high
+    assert 0.84 <= held / 300 <= 0.97
+    assert ratios.interval([2.0]) == (2.0, 2.0)
+    assert ratios.interval([1.0, 2.0, 3.0]) == ratios.interval([1.0, 2.0, 3.0])
 
 
 def test_the_ratio_is_taken_round_by_round_against_the_best_peer_that_was_not_given_up():
@@ -113,12 +94,39 @@ def test_the_ratio_is_taken_round_by_round_against_the_best_peer_that_was_not_gi
     assert ratios.ratio(row(status="failed"), peers) is None
 
 
-def test_a_pass_is_undecided_while_its_interval_holds_the_limit():
-    rows = [row(medians=(1.0,) * 4), row("peer", (0.85, 0.88, 0.95, 0.97))]
-    assert ratios.undecided(rows, 0.9)
-    assert not ratios.undecided(rows, 0.8)
-    assert not ratios.undecided(rows, None)
-    assert not ratios.undecided(rows[:1], 0.9)
+def test_a_pass_is_unsure_while_its_interval_is_wide_or_holds_the_limit():
+    near = [row(medians=(1.0,) * 4), row("peer", (0.87, 0.88, 0.91, 0.92))]
+    assert ratios.unsure(near, 0.9)
+    assert not ratios.unsure(near, 0.8)
+    assert not ratios.unsure(near, None)
+    assert ratios.unsure([row(medians=(1.0,) * 4), row("peer", (0.8, 0.9, 1.0, 1.1))], None)
+    assert ratios.unsure([row(medians=(1.0, 1.5, 1.0, 1.5))], None)
+    assert not ratios.unsure([row(medians=(1.0, 1.01, 1.0, 1.01))], 0.9)
+    assert not ratios.unsure([row(medians=(), status="failed")], 0.9)
+
+
+def test_a_regression_is_what_the_noise_of_neither_run_explains():
+    old, noisy = row(medians=(1.0, 1.02, 1.01, 1.0)), row(medians=(0.7, 1.0, 1.4, 1.0))
+    slower, same = row(medians=(1.2, 1.22, 1.21, 1.2)), row(medians=(1.03, 1.05, 1.04, 1.02))
+    assert compare.regressions(result(old), result(same)) == []
+    assert compare.regressions(result(noisy), result(slower)) == []
+    assert compare.regressions(result(slower), result(old)) == []
+    assert compare.regressions(result(old), result(row("torch", (9.0,)))) == []
+    (text,) = compare.regressions(result(old), result(slower))
+    assert "random a fwd" in text
+    assert "1.20 times the cost" in text
+    (line,) = compare.compare(result(old), result(slower))[1]
+    assert "slower" in line
+
+
+def test_a_machine_that_was_slower_is_no_regression():
+    def told(median, cost):
+        entry = row(medians=(median,) * 3)
+        entry["samples"] = [sample | {"cost": cost} for sample in entry["samples"]]
+        return entry
+
+    assert compare.regressions(result(told(1.0, 10.0)), result(told(1.5, 10.0))) == []
+    assert len(compare.regressions(result(told(1.0, 10.0)), result(told(1.0, 15.0)))) == 1
 
 
 # --- report ---------------------------------------------------------------------------------------------------------------
@@ -159,134 +167,41 @@ def test_the_report_names_what_failed_and_what_is_missing(capsys):
     assert "not measured: ncnn: pip install ncnn" in printed
 
 
-# --- the runner -----------------------------------------------------------------------------------------------------------
-
-
-class Peer:
-    """A library whose results and times are made up."""
-
-    threads, facts = 1, {"isa": None}
-
-    def __init__(self, name: str, factor: float = 1.0, seconds: float = 1.0, error: str = "") -> None:
-        self.library = self.label = name
-        self.factor, self.seconds, self.error, self.asked = factor, seconds, error, 0
-
-    def ask(self, do: str, **request) -> dict:
-        if do == "time":
-            self.asked += 1
-            return {"best": self.seconds, "median": self.seconds, "runs": 3, "cost": 1.0, "peak": 1.0}
-        if do == "peak":
-            return {"rate": 1.0}
-        if self.error:
-            return {self.error: "because"}
-        truth = definition.define(shapes.from_json(request["case"]), request["what"], request["dtype"])
-        np.save(request["file"], truth[..., :-1] if self.factor == 0 else truth * self.factor)
-        return {}
-
-
-CASE = shapes.Conv("3x3", 1, (6, 6), 2, 3, (3, 3), padding=1, suite="random")
-
-
-def measured(*peers: Peer, rounds=4, doubt=None) -> dict[str, dict]:
-    how = argparse.Namespace(rounds=rounds, seconds=0.0, doubt=doubt)
-    rows = measure.measure([Peer("convkit"), *peers], Peer("definition"), CASE, "dx", "float32", how)
-    return {entry["library"]: entry for entry in rows}
-
-
-def test_only_right_results_are_timed():
-    bad = Peer("wrong", 1.001), Peer("short", 0), Peer("crash", error="error"), Peer("none", error="absent")
-    rows = measured(*bad, Peer("fine"))
-    assert [rows[peer.label]["status"] for peer in bad] == ["differs", "differs", "failed", "absent"]
-    assert [name for name, entry in rows.items() if entry["samples"]] == ["convkit", "fine"]
-    assert rows["crash"]["note"] == rows["none"]["note"] == "because"
-
-
-def test_a_peer_that_is_far_behind_is_timed_once_and_convkit_always():
-    rows = measured(Peer("fast", seconds=0.1), Peer("near", seconds=0.2), Peer("far", seconds=0.3))
-    assert {name: len(entry["samples"]) for name, entry in rows.items()} == {"convkit": 4, "fast": 4, "near": 4, "far": 1}
-
-
-def test_rounds_are_added_where_the_ratio_is_in_doubt():
-    class Wavering(Peer):
-        def ask(self, do, **request):
-            self.seconds = (0.8, 1.0)[self.asked % 2]
-            return super().ask(do, **request)
-
-    assert len(measured(Wavering("peer"), doubt=0.9)["peer"]["samples"]) == 12
-    assert len(measured(Peer("peer"), doubt=0.9)["peer"]["samples"]) == 4
-
-
-def test_a_run_is_kept_and_continued_only_by_the_same_commit(tmp_path, monkeypatch):
-    file, found = tmp_path / "run.json", result(row(layer=CASE.name, what="dx"))
-    monkeypatch.setattr(run.machine, "commit", lambda: "none")
-    args = argparse.Namespace(json=str(file), resume=True, budget=None)
-    assert run.begun(args)["results"] == []
-    run.Clock(args, found).save()
-    assert run.begun(args) == found
-    passes = [(CASE, "dx", "float32"), (CASE, "dw", "float32"), (replace(CASE, suite="conv"), "dx", "float32")]
-    assert run.missing(found, passes, 1) == passes[1:]
-    assert run.missing(found, passes, 2) == passes
-    monkeypatch.setattr(run.machine, "commit", lambda: "another")
-    with pytest.raises(SystemExit, match="commit none"):
-        run.begun(args)
-
-
-def test_what_was_measured_survives_an_interruption(tmp_path, monkeypatch, capsys):
-    def interrupted(found, *_):
-        found["head"] = {"commit": "none"}
-        found["results"].append(row(share=0.5))
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(run, "measure_all", interrupted)
-    file, parser = tmp_path / "run.json", argparse.ArgumentParser()
-    run.add_arguments(parser)
-    assert run.main(parser.parse_args(["--suite", "random", "--count", "3", "--json", str(file)])) == 0
-    assert len(json.loads(file.read_text())["results"]) == 1
-    printed = capsys.readouterr()
-    assert "interrupted" in printed.err
-    assert "measured 0 of 3 passes" in printed.out
-    assert list(tmp_path.iterdir()) == [file]
-
-
-def command(*arguments: str) -> subprocess.CompletedProcess:
-    line = [sys.executable, "-m", "benchmarks", "run", "--rounds", "1", "--seconds", "0.001", *arguments]
-    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)
-
-
-def test_a_short_run_of_random_shapes_and_its_continuation(tmp_path):
-    file = tmp_path / "run.json"
-    common = ["--suite", "random", "--what", "fwd,dw", "--peers", "none", "--json", str(file), "--resume"]
-    done = command(*common, "--count", "1")
-    assert done.returncode == 0, done.stderr
-    first = json.loads(file.read_text())["results"]
-    assert [entry["what"] for entry in first] == ["fwd", "dw"]
-    assert all(entry["status"] == "ok" and entry["fraction_median"] > 0 and entry["algorithm"] for entry in first)
-    assert command(*common, "--count", "2").returncode == 0
-    both = json.loads(file.read_text())["results"]
-    assert both[:2] == first
-    assert len(both) == 4
-
-
-def test_algorithms_are_measured_against_each_other_and_those_that_cannot_run_are_absent():
-    done = command("--suite", "algorithms", "--only", "3x3 8->16 @28 b16")
-    assert done.returncode == 0, done.stderr
-    head, line = re.search(r"^(layer .*)\n(3x3 .*)$", done.stdout, re.MULTILINE).groups()
-    assert "winograd ms" in head
-    assert "im2col ms" in head
-    assert " - " in line                                # depthwise
-
-
-def test_the_page_holds_pictures_and_tables_and_fetches_nothing():
+def test_the_page_holds_pictures_and_tables_and_fetches_nothing(tmp_path):
     pytest.importorskip("matplotlib")
-    from benchmarks.page import page
-
-    head = {"cpu": "a <cpu>", "commit": "none", "date": "2026-11-22", "versions": {"numpy": "2"}}
-    slow, layer = [row(layer="h", share=0.6), row("torch", (0.5,), layer="h")], [row(suite="conv", layer="3x3 a", share=0.5)]
-    text = page(result(*CLASS, *PEER[:4], *slow, *layer) | {"head": head})
-    assert text.count("<svg") == text.count("</svg>") == 2
+    cpu = {"1 threads": {"float32 GFLOP/s": 100.0, "copy of 64 MB GB/s": 20.0}}
+    head = {"cpu": "a <cpu>", "commit": "none", "date": "2026-11-22", "versions": {"numpy": "2"}, "machine": cpu}
+    slow = [row(layer="h", share=0.6), row("torch", (0.5,), layer="h")]
+    layer = [row(suite="conv", layer="3x3 a", share=0.5, bytes=1), row("torch", (0.5,), suite="conv", layer="3x3 a")]
+    sizes = [row(library, suite="scaling", family="batch", layer=f"3x3 64->64 @28 b{n}", threads=t)
+             for library in ("convkit", "torch") for n in (1, 2) for t in (1, 2)]  # fmt: skip
+    found = result(*CLASS, *PEER[:4], *slow, *layer, *sizes) | {"head": head, "startup": {"wheel MB": 1.9}}
+    before = result(*layer[:1])
+    report.save(found, tmp_path, before)
+    text = (tmp_path / "report.html").read_text()
+    titles = ["Ratio, conv", "Random shapes", "Roofline", "Scaling", "Threads", "Before and after"]
+    assert text.count("<svg") == text.count("</svg>") == len(titles)
     assert "a &lt;cpu&gt;" in text
     assert "<a <cpu>" not in text
-    for title in ("Layer by layer", "Random shapes", "Slow random shapes", "Classes of random shapes", "Layers"):
+    for title in (*titles, "Slow random shapes", "Classes of random shapes", "Suite conv", "Startup"):
         assert f"<h2>{title}</h2>" in text
     assert "<h2>Pathological random shapes</h2>" not in text
     assert not re.search(r"(src|href)=\"http|@import|<script|<link", text)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "before-and-after.png", "random-shapes.png", "ratio-conv.png", "report.html", "report.md", "roofline.png",
+        "scaling.png", "threads.png",
+    ]  # fmt: skip
+
+
+def test_the_readme_gets_the_summary_between_its_marks():
+    from benchmarks import readme
+
+    head = {"date": "2026-11-22T", "cpu": "a cpu", "cores": 2, "clock": "2 GHz", "commit": "abc", "command": "convkit bench"}
+    found = result(*CLASS, *PEER) | {"head": head}
+    text = (ROOT / "README.md").read_text()
+    once = readme.with_figures(text, found)
+    assert "a cpu" in once
+    assert "median 1.50" in once
+    assert readme.with_figures(once, found) == once
+    with pytest.raises(SystemExit, match="needs the lines"):
+        readme.with_figures("", found)

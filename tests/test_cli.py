@@ -25,8 +25,8 @@ pytest.importorskip("matplotlib")
 def model(tmp_path):
     """A run folder with a network that names an image by its brightness."""
     network = convkit.Sequential([convkit.layers.Flatten(), convkit.layers.Dense(2)], input_shape=(2, 2, 1), rng=0)
-    network.params["1.w"].value = np.array([[-5] * 4, [5] * 4], np.float32)
-    network.params["1.b"].value = np.array([10, -10], np.float32)
+    network.params["dense_1.w"].value = np.array([[-5] * 4, [5] * 4], np.float32)
+    network.params["dense_1.b"].value = np.array([10, -10], np.float32)
     folder = tmp_path / "run"
     folder.mkdir()
     network.save(folder / "model.safetensors")
@@ -88,13 +88,24 @@ def test_info_tells_what_runs(capsys):
         (["demo", "--epochs", "many"], "whole number"),
         (["demo", "--seed", "-1"], "--seed"),
         (["demo", "--threads", "0"], "--threads"),
-        (["train"], "FOLDER"),
+        (["train"], "SOURCE"),
         (["train", "nowhere"], "no folder nowhere"),
         (["train", "x", "--validation", "1"], "share over 0 and under 1"),
         (["train", "x", "--learning-rate", "nan"], "number over 0"),
         (["train", "x", "--learning-rate", "fast"], "wanted a number"),
         (["train", "x", "--size", "5000"], "1 to 4096"),
         (["train", "x", "--grey", "--rgb"], "not allowed with"),
+        (["train", "x", "--model", "alexnet"], "unknown network 'alexnet'; known are small, lenet"),
+        (["train", "x", "--optimizer", "best"], "unknown optimizer 'best'; known are adam"),
+        (["train", "x", "--schedule", "steep"], "unknown schedule 'steep'; known are constant"),
+        (["train", "x", "--augment", "flop"], "unknown augmentation 'flop'; known are flip"),
+        (["train", "x", "--augment", "flip=1"], "'flip' takes no number"),
+        (["train", "x", "--augment", "rotate=200"], "'rotate=200': Rotate: degrees must be"),
+        (["train", "x", "--augment", "scale=0"], "'scale=0'"),
+        (["train", "x", "--augment", "noise=much"], "'noise=much'"),
+        (["train", "x", "--resume", "run"], "leave out source"),
+        (["train", "--resume", "nowhere"], "no nowhere/run.json to go on from"),
+        (["train", "a", "b", "c"], "two IDX files, got 3"),
         (["predict", "m"], "IMAGE"),
         (["predict", "nowhere", "x.png"], "nowhere: No such file"),
     ],

@@ -20,7 +20,7 @@ LEVELS = [
     {"layers"},
     {"optim", "metrics", "callbacks"},
     {"model", "onnx"},
-    {"viz"},
+    {"viz", "models"},
     {"__init__"},
     {"apps"},
     {"cli", "estimators"},
@@ -32,7 +32,7 @@ OUTSIDE = {"tqdm", "rich", "matplotlib", "PIL", "safetensors"}  # the optional e
 PYTHON = sorted(PACKAGE.rglob("*.py"))
 CYTHON = sorted(PACKAGE.rglob("*.pyx")) + sorted(PACKAGE.rglob("*.pxd"))
 C = sorted(CSRC.rglob("*.[ch]"))
-TESTS = sorted((ROOT / "tests").glob("*.py")) + sorted((ROOT / "benchmarks").glob("*.py")) + [ROOT / "setup.py"]
+TESTS = sorted((ROOT / "tests").glob("*.py")) + sorted((ROOT / "benchmarks").rglob("*.py")) + [ROOT / "setup.py"]
 
 pytestmark = pytest.mark.skipif(not CSRC.is_dir(), reason="needs the source tree")
 

@@ -20,8 +20,8 @@ BAD_FIT = [
     ({"x": lambda x: None}, TypeError, "fit: x"),
     ({"x": lambda x: x[:0], "y": lambda y: y[:0]}, ValueError, "fit: x is empty"),
     ({"x": lambda x: x[:, 0, 0, 0]}, ValueError, r"fit: x must have shape \(N, "),
-    ({"x": lambda x: x[:, :, :, 0]}, ValueError, "layer 0.*Conv2D: the input must be"),
-    ({"x": lambda x: x[:, :2]}, ValueError, "layer 0.*kernel"),
+    ({"x": lambda x: x[:, :, :, 0]}, ValueError, "layer conv2d_1, .*Conv2D: the input must be"),
+    ({"x": lambda x: x[:, :2]}, ValueError, "layer conv2d_1, .*kernel"),
     ({"y": lambda y: y[:-1]}, ValueError, r"fit: x has 60 samples, y has shape \(59,\)"),
     ({"y": lambda y: y[:0]}, ValueError, "fit: x has 60 samples"),
     ({"y": lambda y: y + 1}, ValueError, r"fit: y holds the label 3, wanted 0\.\.2"),
@@ -81,7 +81,7 @@ def test_bad_models_are_one_clear_error():
     for shape, error in (((), ValueError), ((0, 3), ValueError), ((2.0,), TypeError), (5, TypeError)):
         with pytest.raises(error, match="input_shape"):
             Sequential([ReLU()], input_shape=shape)
-    with pytest.raises(ValueError, match=r"layer 1, which gets \(4, 4, 2\): Dense: .* put Flatten\(\)"):
+    with pytest.raises(ValueError, match=r"layer dense_1, which gets \(4, 4, 2\): Dense: .* put Flatten\(\)"):
         Sequential([Conv2D(2, 3), Dense(3)], input_shape=(6, 6, 1))
     for rng, error in ((True, TypeError), (1.5, TypeError), (-1, ValueError)):
         with pytest.raises(error, match="Sequential: rng"):

@@ -15,6 +15,7 @@ cdef enum:
     LINE = 64                                   # bytes that one fetch brings
     RUN = 10                                    # numbers in a row of `runs`, named in plan/conv.py
     ONCE = 2                                    # blocks of a map so small that filters are fetched ahead, not pixels
+    OUTPUTS = 16                                # whose filters are packed together
     KEPT = 1 << 15                              # most bytes of the tables of pointers that a small call keeps
 
 cdef struct Source:
@@ -157,16 +158,18 @@ def pack(const Py_ssize_t[::1] order, Py_ssize_t depth, Py_ssize_t cols, Py_ssiz
     cdef Py_ssize_t taps = order.shape[0], vector = k.vector
     cdef Py_ssize_t vecs = (cols + vector - 1) // vector, panels = (vecs + k.vecs - 1) // k.vecs
     cdef Py_ssize_t size = sizeof(real), output_step = w.strides[0] // size, input_step = w.strides[4] // size
-    cdef Py_ssize_t t, g, p, tap, start, stop, output, input, kh = w.shape[2], kw = w.shape[3]
-    for t in prange(groups * panels * taps, nogil=True, schedule="static", num_threads=threads):
-        tap, p, g = t % taps, t // taps % panels, t // (taps * panels)
+    cdef Py_ssize_t t, g, p, d, tap, start, stop, output, input, kh = w.shape[2], kw = w.shape[3]
+    # All of a few outputs is read before the next: their filters lie far apart.
+    cdef Py_ssize_t run = OUTPUTS if from_outputs else depth, runs = (depth + run - 1) // run
+    for t in prange(groups * runs * panels * taps, nogil=True, schedule="static", num_threads=threads):
+        tap, p, d, g = t % taps, t // taps % panels, t // (taps * panels) % runs * run, t // (taps * panels * runs)
         start, stop = vecs * p // panels, vecs * (p + 1) // panels
-        output = g * (w.shape[0] // groups) + (0 if from_outputs else start * vector)
-        input = start * vector if from_outputs else 0
-        k.pack_panel(depth, min(cols, stop * vector) - start * vector, stop - start,
+        output = g * (w.shape[0] // groups) + (d if from_outputs else start * vector)
+        input = start * vector if from_outputs else d
+        k.pack_panel(min(run, depth - d), min(cols, stop * vector) - start * vector, stop - start,
                      &w[output, order[tap] // (kh * kw), order[tap] // kw % kh, order[tap] % kw, input],
                      output_step if from_outputs else input_step, input_step if from_outputs else output_step,
-                     &packed[((g * vecs + start) * taps + (stop - start) * tap) * depth * vector])
+                     &packed[(((g * vecs + start) * taps + (stop - start) * tap) * depth + (stop - start) * d) * vector])
 
 
 cdef class Schedule:

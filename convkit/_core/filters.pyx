@@ -278,8 +278,13 @@ def grad(const Py_ssize_t[:, ::1] windows, Py_ssize_t groups, const real[:, :, :
         turn_back(turned, dw, groups, threads)
 
 
+def turn(const real[:, ::1] turned, real[:, :, ::1] dw, Py_ssize_t groups, int threads):
+    """As `turn_back`, for sums that were made elsewhere."""
+    turn_back(turned, dw, groups, threads)
+
+
 cdef int turn_back(const real[:, ::1] turned, real[:, :, ::1] dw, Py_ssize_t groups, int threads) except -1:
-    """turned -> dw."""
+    """turned (groups * taps * C, O) -> dw (groups * O, taps, C)."""
     cdef const ck_kernels *k = table(sizeof(real))
     cdef Py_ssize_t outputs = turned.shape[1], pieces = ceil_div(outputs, SIDE), lines = dw.shape[1] * dw.shape[2], t, g, o
     for t in prange(groups * pieces, nogil=True, schedule="static", num_threads=threads):

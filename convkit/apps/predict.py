@@ -47,13 +47,13 @@ def predict(model: str, images: Sequence[str], *, invert: bool = False) -> tuple
     path = Path(model) / MODEL_FILE if Path(model).is_dir() else Path(model)
     network = convkit.load_model(path)
     classes = read_classes(path)
-    if (network.input_shape, network.output_shape) != (classes.input_shape, (len(classes.classes),)):
-        wanted = f"{network.input_shape} to {network.output_shape}"
+    if (network.input_shape, network.output_shape()) != (classes.input_shape, (len(classes.classes),)):
+        wanted = f"{network.input_shape} to {network.output_shape()}"
         told = f"{classes.input_shape} to ({len(classes.classes)},)"
         raise ValueError(f"{path} takes {wanted}, but the classes.json beside it says {told}; they do not belong together")
     pixels = np.stack([read_image(file, size=classes.size, colour=classes.colour) for file in images])
-    x = pixels.astype(np.float32) / 255
-    return classes, softmax(network.predict(1 - x if invert else x))
+    pixels = 255 - pixels if invert else pixels
+    return classes, softmax(network.predict(pixels if pixels.dtype in network.takes else pixels.astype(network.dtype) / 255))
 
 
 def as_table(images: Sequence[str], classes: Classes, probabilities: np.ndarray) -> str:

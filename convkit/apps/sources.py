@@ -125,9 +125,9 @@ def _pixels(x: np.ndarray, name: str, size: int | None, colour: str | None) -> n
 def _whole(x: np.ndarray, name: str) -> np.ndarray:
     """Pixels of 0..1, or of whole numbers 0..255, as uint8."""
     low, high = (float(f(x)) for f in (np.min, np.max)) if x.dtype.kind in "iuf" else (-1.0, -1.0)
-    if x.dtype.kind == "f" and 0 <= low and high <= 1:
+    if x.dtype.kind == "f" and low >= 0 and high <= 1:
         x = x * 255
-    elif not (0 <= low and high <= 255):  # NaN too
+    elif not (low >= 0 and high <= 255):  # NaN too
         raise ValueError(f"{name} holds pixels of {x.dtype}, {low:g} to {high:g}; wanted 0 to 255, or floats of 0 to 1")
     return np.rint(x).astype(np.uint8)
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from convkit.callbacks.progress import History
-
-if TYPE_CHECKING:
-    from convkit.layers.base import Layer
 
 __all__ = ["Callback", "PlainFunction", "Run"]
 
@@ -47,20 +44,11 @@ class Run:
 
     def weights(self) -> dict[str, np.ndarray]:
         """Copies of all parameters and buffers."""
-        return {f"{i}.{name}": array.copy() for i, layer in enumerate(self.model.layers) for name, array in layer.saved.items()}
+        return self.model.get_weights()
 
     def put_weights(self, weights: dict[str, np.ndarray]) -> None:
         """Set all parameters and buffers, from what `weights` gave."""
-        for i, layer in enumerate(self.model.layers):
-            put(layer, {name: weights[f"{i}.{name}"] for name in layer.saved})
-
-
-def put(layer: Layer, arrays: dict[str, np.ndarray]) -> None:
-    """Set the parameters and buffers of a layer, in place."""
-    for name, param in layer.params.items():
-        param.value = arrays[name]
-    for name, buffer in layer.buffers.items():
-        buffer[...] = arrays[name]
+        self.model.set_weights(weights)
 
 
 class Callback:

@@ -47,14 +47,14 @@ class CSVLog(Log):
 
     Examples
     --------
-    >>> import convkit, numpy as np, os, tempfile
+    >>> import convkit, numpy as np, pathlib, tempfile
     >>> from convkit.callbacks import CSVLog
     >>> model = convkit.Sequential([convkit.layers.Dense(2)], rng=0)
     >>> x, y = np.eye(2, dtype=np.float32), np.array([0, 1])
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = os.path.join(folder, "log.csv")
+    ...     path = pathlib.Path(folder, "log.csv")
     ...     _ = model.fit(x, y, epochs=2, verbose=0, callbacks=[CSVLog(path)])
-    ...     lines = open(path).read().splitlines()
+    ...     lines = path.read_text().splitlines()
     >>> lines[0], len(lines)
     ('epoch,loss,accuracy,seconds', 3)
     """
@@ -77,14 +77,14 @@ class JSONLog(Log):
 
     Examples
     --------
-    >>> import convkit, json, numpy as np, os, tempfile
+    >>> import convkit, json, numpy as np, pathlib, tempfile
     >>> from convkit.callbacks import JSONLog
     >>> model = convkit.Sequential([convkit.layers.Dense(2)], rng=0)
     >>> x, y = np.eye(2, dtype=np.float32), np.array([0, 1])
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = os.path.join(folder, "log.jsonl")
+    ...     path = pathlib.Path(folder, "log.jsonl")
     ...     _ = model.fit(x, y, epochs=2, verbose=0, callbacks=[JSONLog(path)])
-    ...     [json.loads(line)["epoch"] for line in open(path)]
+    ...     [json.loads(line)["epoch"] for line in path.read_text().splitlines()]
     [1, 2]
     """
 
@@ -97,7 +97,7 @@ class JSONLog(Log):
 
 
 class Plot(Log):
-    """Draws the figures by epoch as a PNG after each one: training and validation in one panel for each. Needs matplotlib.
+    r"""Draws the figures by epoch as a PNG after each one: training and validation in one panel for each. Needs matplotlib.
 
     Parameters
     ----------
@@ -105,15 +105,15 @@ class Plot(Log):
 
     Examples
     --------
-    >>> import convkit, numpy as np, os, tempfile
+    >>> import convkit, numpy as np, pathlib, tempfile
     >>> from convkit.callbacks import Plot
     >>> model = convkit.Sequential([convkit.layers.Dense(2)], rng=0)
     >>> x, y = np.eye(2, dtype=np.float32), np.array([0, 1])
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = os.path.join(folder, "training.png")
+    ...     path = pathlib.Path(folder, "training.png")
     ...     _ = model.fit(x, y, epochs=2, verbose=0, callbacks=[Plot(path)])
-    ...     open(path, "rb").read(4)
-    b'\\x89PNG'
+    ...     path.read_bytes()[:4]
+    b'\x89PNG'
     """
 
     def start(self, run: Run) -> None:

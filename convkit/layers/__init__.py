@@ -24,6 +24,7 @@ from convkit.layers.base import Layer, Param
 from convkit.layers.conv import Conv1D, Conv2D, Conv3D, ConvTranspose1D, ConvTranspose2D, ConvTranspose3D
 from convkit.layers.dense import Dense
 from convkit.layers.dropout import AlphaDropout, Dropout, SpatialDropout
+from convkit.layers.merge import Add, Concat, Multiply
 from convkit.layers.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from convkit.layers.pad import Crop1D, Crop2D, Crop3D, Pad1D, Pad2D, Pad3D, ZeroPad1D, ZeroPad2D, ZeroPad3D
 from convkit.layers.pool import AvgPool1D, AvgPool2D, AvgPool3D, MaxPool1D, MaxPool2D, MaxPool3D
@@ -71,11 +72,13 @@ __all__ = [
     "AdaptiveMaxPool1D",
     "AdaptiveMaxPool2D",
     "AdaptiveMaxPool3D",
+    "Add",
     "AlphaDropout",
     "AvgPool1D",
     "AvgPool2D",
     "AvgPool3D",
     "BatchNorm",
+    "Concat",
     "Conv1D",
     "Conv2D",
     "Conv3D",
@@ -113,6 +116,7 @@ __all__ = [
     "MinPool2D",
     "MinPool3D",
     "Mish",
+    "Multiply",
     "Normalize",
     "PReLU",
     "Pad1D",

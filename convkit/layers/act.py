@@ -233,7 +233,8 @@ class PReLU(Layer):
 
         def backward(dy: np.ndarray, needs_input: bool) -> np.ndarray:
             dx, da = ops.prelu_grad(dy, x, a)
-            self.params["a"].grad += da
+            for param in self.learning.values():
+                param.grad += da
             return dx
 
         return ops.prelu(x, a), backward if training else None

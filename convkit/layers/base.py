@@ -1,4 +1,4 @@
-"""What every layer is: parameters, and a forward pass that returns its own backward pass."""
+"""What every layer is: a name, parameters, and a forward pass that returns its own backward pass."""
 
 from __future__ import annotations
 
@@ -10,69 +10,37 @@ from typing import Any
 import numpy as np
 
 from convkit.init import he_normal
+from convkit.layers.param import Param
+from convkit.layers.tensor import Tensor, checked_name, connect
 from convkit.plan import geometry
 
-__all__ = ["Layer", "Param", "Shape", "positive"]
+__all__ = ["Backward", "Layer", "Param", "Shape", "check_array", "positive"]
 
 Shape = tuple[int, ...]
 Backward = Callable[..., "np.ndarray | None"]
 
 
-class Param:
-    """One trainable array with its gradient.
+class LayerType(type):
+    """Gives the constructor of every layer the argument `name`, whatever else it takes."""
 
-    Parameters
-    ----------
-    value : ndarray, float32 or float64
-
-    Attributes
-    ----------
-    value : ndarray, read-only
-        The weights. Set it as a whole (``param.value = w``), or change what `writable` returns: either way layers
-        notice and renew what they derived from the old weights.
-    grad : ndarray of the shape of value
-        Gradients are added here; `Model.fit` clears them before each step.
-    version : int
-        Goes up with each change of the value.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from convkit.layers import Param
-    >>> p = Param(np.zeros(2))
-    >>> p.value = np.ones(2)
-    >>> p.writable()[0] = 5
-    >>> p.value, p.version
-    (array([5., 1.]), 2)
-    """
-
-    def __init__(self, value: np.ndarray) -> None:
-        self._value = np.ascontiguousarray(value)
-        self.grad = np.zeros_like(self._value)
-        self.version = 0
+    def __call__(cls, *args: Any, name: str | None = None, **how: Any) -> Any:
+        layer = super().__call__(*args, **how)
+        layer._name = checked_name(name, cls.__name__)
+        return layer
 
     @property
-    def value(self) -> np.ndarray:
-        view = self._value.view()
-        view.flags.writeable = False
-        return view
+    def __signature__(cls) -> Any:
+        """What `help` shows."""
+        import inspect
 
-    @value.setter
-    def value(self, new: Any) -> None:
-        new = np.asarray(new)
-        if new.dtype != self._value.dtype:
-            raise TypeError(f"Param: value must have dtype {self._value.dtype}, got {new.dtype}")
-        if new.shape != self._value.shape:
-            raise ValueError(f"Param: value must have shape {self._value.shape}, got {new.shape}")
-        self.writable()[...] = new
-
-    def writable(self) -> np.ndarray:
-        """The weights for changing in place now; ask again for a later change."""
-        self.version += 1
-        return self._value
+        own = inspect.signature(cls.__init__)
+        last = inspect.Parameter("name", inspect.Parameter.KEYWORD_ONLY, default=None, annotation="str | None")
+        _, *arguments = own.parameters.values()
+        place = len(arguments) - (bool(arguments) and arguments[-1].kind is inspect.Parameter.VAR_KEYWORD)
+        return own.replace(parameters=[*arguments[:place], last, *arguments[place:]], return_annotation=own.empty)
 
 
-class Layer:
+class Layer(metaclass=LayerType):
     """Base of all layers.
 
     A subclass says which `output_shape` an input shape gives, which parameters it has (`param_shapes`), what a batch
@@ -85,11 +53,39 @@ class Layer:
     buffers : dict of str to ndarray
         What is saved with the parameters but not trained, such as running statistics.
     input_shape : tuple of int, or None before build
-        Without the batch axis, channels last.
+        Without the batch axis, channels last; a tuple of shapes if there are several inputs.
+    name : str or None
+        What ``name=`` said; a model has names for all of its layers.
+    trainable : bool, default True
+        Set it to False to freeze the layer: no gradients of its parameters are computed, the optimiser leaves them alone,
+        and batch norm keeps its running statistics and uses them.
     takes : tuple of numpy.dtype
         What an input may be besides the dtype of the layer.
+
+    Examples
+    --------
+    A layer of one's own is `_forward`, and `param_shapes` if it learns, `output_shape` if that differs from the input's:
+
+    >>> import convkit, numpy as np
+    >>> from convkit.layers import Layer
+    >>> class Scale(Layer):
+    ...     def param_shapes(self, input_shape):
+    ...         return {"w": input_shape[-1:]}
+    ...     def _forward(self, x, training):
+    ...         w = self.params["w"]
+    ...         def backward(dy, needs_input):
+    ...             w.grad += (dy * x).sum(axis=tuple(range(x.ndim - 1)))
+    ...             return dy * w.value
+    ...         return x * w.value, backward if training else None
+    >>> errors = convkit.gradient_check(Scale(), np.random.default_rng(0).standard_normal((2, 5, 3)))
+    >>> sorted(errors), max(errors.values()) < 1e-6
+    (['w', 'x'], True)
     """
 
+    several = False                                     # whether it takes a tuple of inputs
+    is_model = False                                    # whether it is made of layers
+    _name: str | None = None
+    _trainable = True
     takes: tuple[np.dtype, ...] = ()
 
     def __init__(self) -> None:
@@ -97,6 +93,39 @@ class Layer:
         self.buffers: dict[str, np.ndarray] = {}
         self.input_shape: Shape | None = None
         self.dtype: np.dtype | None = None
+        self._shapes: tuple[Shape, ...] = ()            # input_shape, and what `share` added
+
+    @property
+    def name(self) -> str | None:
+        return self._name
+
+    @property
+    def label(self) -> str:
+        """What errors call the layer."""
+        return type(self).__name__ + (f" {self.name!r}" if self.name else "")
+
+    @property
+    def trainable(self) -> bool:
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        if not isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"{self.label}: trainable must be True or False, got {value!r}")
+        self._trainable = bool(value)
+
+    @property
+    def learning(self) -> dict[str, Param]:
+        """The parameters that training changes: `params`, or none if the layer is frozen."""
+        return self.params if self._trainable else {}
+
+    def __call__(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Connect the layer to symbolic tensors, see `convkit.Input`; ValueError if their shapes do not fit it."""
+        return connect(self, inputs)
+
+    def count_params(self) -> int:
+        """How many numbers the parameters are."""
+        return sum(param.value.size for param in self.params.values())
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Shape of the result without the batch axis; ValueError if the layer cannot take the input."""
@@ -167,7 +196,7 @@ class Layer:
         ValueError
             If the layer cannot take the shape; nothing is changed then.
         """
-        input_shape = tuple(map(operator.index, input_shape))
+        input_shape = self._plain(input_shape)
         output_shape = self.output_shape(input_shape)
         dtype = np.dtype(dtype)
         start = {
@@ -176,16 +205,30 @@ class Layer:
         }
         self.params = {name: Param(start[name]) for name in self.param_shapes(input_shape)}
         self.buffers = {name: np.array(start[name]) for name in self.buffer_shapes(input_shape)}
-        self.input_shape, self.dtype = input_shape, dtype
+        self.input_shape, self.dtype, self._shapes = input_shape, dtype, (input_shape,)
         return output_shape
 
-    def forward(self, x: np.ndarray, training: bool = False) -> tuple[np.ndarray, Backward | None]:
+    @staticmethod
+    def _plain(input_shape: Shape) -> Shape:
+        return tuple(map(operator.index, input_shape))
+
+    def share(self, input_shape: Shape) -> None:
+        """Take samples of another shape too, with the same parameters; ValueError if they depend on the shape."""
+        if input_shape not in self._shapes:
+            if self.saved_shapes(input_shape) != {name: array.shape for name, array in self.saved.items()}:
+                raise ValueError(f"{self.label} is built for samples of shape {self.input_shape}, here it gets {input_shape}")
+            self._shapes += (input_shape,)
+
+    def forward(self, x: np.ndarray, training: bool = False, **fused: Any) -> tuple[np.ndarray, Backward | None]:
         """Run a batch.
 
         Parameters
         ----------
         x : ndarray of shape (N, *input_shape), dtype of the layer
         training : bool, default False
+        **fused
+            What a layer can do in the same pass, where its `_forward` knows it: ``activation``, and ``residual``, whose
+            gradient then comes after dx.
 
         Returns
         -------
@@ -193,28 +236,33 @@ class Layer:
         backward : callable, or None if not training
             ``backward(dy, needs_input=True) -> dx`` adds to the gradients of the parameters, each time it is called;
             with ``needs_input=False`` it saves the work for `dx` where that is possible, and `dx` means nothing.
+            The caller may write to `dx`, unless it is `dy` or a view.
 
         Raises
         ------
         TypeError, ValueError
             If the layer is not built or `x` does not fit it.
         """
-        name = type(self).__name__
         if self.input_shape is None:
-            raise ValueError(f"{name}: the layer is not built; call build(input_shape, rng, dtype) first")
-        _check(name, "x", x, self.input_shape, self.dtype)
-        y, run_back = self._forward(x, training)
+            raise ValueError(f"{self.label}: the layer is not built; call build(input_shape, rng, dtype) first")
+        self.check_input(x)
+        y, run_back = self._forward(x, training, **fused)
         if run_back is None:
             return y, None
         shape, versions = y.shape, self._versions()
 
         def backward(dy: np.ndarray, needs_input: bool = True) -> np.ndarray | None:
-            _check(name, "dy", dy, shape[1:], self.dtype, len_=shape[0])
+            check_array(self.label, "dy", dy, shape[1:], self.dtype, len_=shape[0])
             if self._versions() != versions:
-                raise ValueError(f"{name}: the weights changed since forward; backward needs a new forward in training mode")
+                why = "the weights changed since forward; backward needs a new forward in training mode"
+                raise ValueError(f"{self.label}: {why}")
             return run_back(dy, needs_input)
 
         return y, backward
+
+    def check_input(self, x: Any) -> None:
+        others = getattr(x, "shape", ())[1:] in self._shapes
+        check_array(self.label, "x", x, x.shape[1:] if others else self.input_shape, self.dtype)
 
     def _forward(self, x: np.ndarray, training: bool) -> tuple[np.ndarray, Backward | None]:
         raise NotImplementedError
@@ -223,7 +271,8 @@ class Layer:
         return [param.version for param in self.params.values()]
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.config().items())})"
+        arguments = {**self.config(), **({"name": self.name} if self.name else {})}
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
 
 
 def positive(value: Any, op: str, name: str) -> int:
@@ -234,7 +283,8 @@ def positive(value: Any, op: str, name: str) -> int:
     return value
 
 
-def _check(op: str, name: str, x: np.ndarray, shape: Shape, dtype: Any, len_: int | None = None) -> None:
+def check_array(op: str, name: str, x: np.ndarray, shape: Shape, dtype: Any, len_: int | None = None) -> None:
+    """TypeError or ValueError unless x is a batch of samples of the shape, `len_` of them."""
     if not isinstance(x, np.ndarray) or x.dtype != dtype:
         raise TypeError(f"{op}: {name} must be an ndarray of dtype {dtype}, got {getattr(x, 'dtype', type(x).__name__)}")
     wanted = ("N" if len_ is None else len_, *shape)

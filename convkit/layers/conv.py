@@ -22,6 +22,9 @@ __all__ = ["Conv1D", "Conv2D", "Conv3D", "ConvTranspose1D", "ConvTranspose2D", "
 class Filters(Layer):
     """What layers with filters share: the packed filters, the bias, the fused activation and the gradients."""
 
+    _op: Callable
+    _grad: Callable
+
     def __init__(self, bias: bool, activation: str | None) -> None:
         super().__init__()
         name = type(self).__name__
@@ -36,14 +39,16 @@ class Filters(Layer):
     def _with_bias(self, w_shape: Shape) -> dict[str, Shape]:
         return {"w": w_shape, "b": w_shape[:1]} if self.bias else {"w": w_shape}
 
-    def _filters(self) -> np.ndarray:
-        return self.params["w"].value
+    @staticmethod
+    def filters(w: np.ndarray) -> np.ndarray:
+        """Weights in the shape of filters."""
+        return w
 
     def packed(self) -> Any:
         """The filters as the engine wants them, packed anew only if the weights changed."""
         version = self.params["w"].version
         if self._packed is None or self._packed[0] != version:
-            self._packed = version, ops.pack_filters(self._filters(), groups=self.how.get("groups", 1))
+            self._packed = version, ops.pack_filters(self.filters(self.params["w"].value), groups=self.how.get("groups", 1))
         return self._packed[1]
 
     def build(self, *args: Any, **how: Any) -> Shape:
@@ -54,18 +59,29 @@ class Filters(Layer):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_packed": None}  # cheap to make again, and bound to this machine's ISA
 
-    def _run(self, op: Callable, grad: Callable, x: np.ndarray, training: bool) -> tuple[np.ndarray, Backward | None]:
-        b = self.params["b"].value if self.bias else None
-        y = op(x, self.packed(), b, activation=self.activation, **self.how)
+    def run(self, x: np.ndarray, filters: Any, b: Any, activation: str | None, residual: Any = None) -> np.ndarray:
+        """The convolution with the given filters and bias."""
+        plus = {} if residual is None else {"residual": residual}
+        return type(self)._op(x, filters, b, activation=activation, **self.how, **plus)
 
-        def backward(dy: np.ndarray, needs_input: bool) -> np.ndarray | None:
-            if self.activation == "relu":
-                dy = ops.relu_grad(dy, y)
-            needs = (("x",) if needs_input else ()) + tuple(self.params)
-            dx, *grads = grad(dy, x, self.packed(), needs=needs, **self.how)
-            for param, d in zip(self.params.values(), grads, strict=False):
+    def _gradients(self, dy: np.ndarray, x: np.ndarray, needs: tuple[str, ...]) -> tuple[np.ndarray | None, ...]:
+        return type(self)._grad(dy, x, self.packed(), needs=needs, **self.how)
+
+    def _forward(
+        self, x: np.ndarray, training: bool, activation: str | None = None, residual: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Backward | None]:
+        activation = activation or self.activation
+        y = self.run(x, self.packed(), self.params["b"].value if self.bias else None, activation, residual)
+        mask, plus = y if activation else None, residual is not None
+
+        def backward(dy: np.ndarray, needs_input: bool) -> Any:
+            if mask is not None:
+                dy = ops.relu_grad(dy, mask)
+            needs = (("x",) if needs_input else ()) + tuple(self.learning)
+            dx, *grads = self._gradients(dy, x, needs) if needs else (None,)
+            for param, d in zip(self.learning.values(), grads, strict=False):
                 param.grad += d.reshape(param.grad.shape)
-            return dx
+            return (dx, dy) if plus else dx
 
         return y, backward if training else None
 
@@ -106,8 +122,6 @@ class _Conv(Filters):
     """
 
     rank = 0
-    _op: Callable
-    _grad: Callable
     _output_shape = staticmethod(ops.conv_output_shape)
 
     def __init__(
@@ -159,9 +173,6 @@ class _Conv(Filters):
     def config(self) -> dict[str, Any]:
         start = {"out_channels": self.out_channels, "kernel_size": self.kernel_size}
         return plain({**start, **self.how, "bias": self.bias, "activation": self.activation})
-
-    def _forward(self, x: np.ndarray, training: bool) -> tuple[np.ndarray, Backward | None]:
-        return self._run(type(self)._op, type(self)._grad, x, training)
 
 
 class Conv1D(_Conv):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from convkit import ops
-from convkit.layers.base import Backward, Shape, positive
+from convkit.layers.base import Shape, positive
 from convkit.layers.conv import Filters
 
 __all__ = ["Dense"]
@@ -39,6 +39,8 @@ class Dense(Filters):
     ((10, 128), 1280)
     """
 
+    _op, _grad = ops.conv1d, ops.conv1d_grad
+
     def __init__(self, units: int, *, bias: bool = True, activation: str | None = None) -> None:
         super().__init__(bias, activation)
         self.units = positive(units, "Dense", "units")
@@ -61,17 +63,16 @@ class Dense(Filters):
     def config(self) -> dict[str, Any]:
         return {"units": self.units, "bias": self.bias, "activation": self.activation}
 
-    def _filters(self) -> np.ndarray:
-        return self.params["w"].value[:, None, :]
+    @staticmethod
+    def filters(w: np.ndarray) -> np.ndarray:
+        """As `Filters.filters`."""
+        return w[:, None, :]
 
-    def _forward(self, x: np.ndarray, training: bool) -> tuple[np.ndarray, Backward | None]:
-        y, run_back = self._run(ops.conv1d, ops.conv1d_grad, x[:, None, :], training)
-        y = y[:, 0, :]
-        if run_back is None:
-            return y, None
+    def run(self, x: np.ndarray, filters: Any, b: Any, activation: str | None, residual: Any = None) -> np.ndarray:
+        """As `Filters.run`."""
+        residual = None if residual is None else residual[:, None, :]
+        return super().run(x[:, None, :], filters, b, activation, residual)[:, 0, :]
 
-        def backward(dy: np.ndarray, needs_input: bool) -> np.ndarray | None:
-            dx = run_back(dy[:, None, :], needs_input)
-            return None if dx is None else dx[:, 0, :]
-
-        return y, backward
+    def _gradients(self, dy: np.ndarray, x: np.ndarray, needs: tuple[str, ...]) -> tuple[np.ndarray | None, ...]:
+        dx, *grads = super()._gradients(dy[:, None, :], x[:, None, :], needs)
+        return (None if dx is None else dx[:, 0, :], *grads)

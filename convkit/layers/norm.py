@@ -37,7 +37,7 @@ class _Norm(Layer):
         return [param.value for param in self.params.values()]
 
     def _learn(self, *gradients: np.ndarray) -> None:
-        for param, gradient in zip(self.params.values(), gradients, strict=False):
+        for param, gradient in zip(self.learning.values(), gradients, strict=False):
             param.grad += gradient
 
 
@@ -46,7 +46,7 @@ class BatchNorm(_Norm):
 
     In training mean and variance are those of the batch, and the running ones follow them,
     ``running = (1 - momentum) * running + momentum * new``; otherwise the running ones count. They are in `buffers`, are
-    saved with a model, and are not trained.
+    saved with a model, and are not trained. A frozen layer (`trainable` is False) uses the running ones in training too.
 
     Parameters
     ----------
@@ -94,16 +94,19 @@ class BatchNorm(_Norm):
     def config(self) -> dict[str, Any]:
         return {"momentum": self.momentum, **super().config(), "activation": self.activation}
 
-    def _forward(self, x: np.ndarray, training: bool) -> tuple[np.ndarray, Backward | None]:
-        affine, how = self._affine(), {"eps": self.eps, "activation": self.activation}
-        y, stats = ops.batch_norm(
-            x, *self.buffers.values(), *affine, training=training, momentum=self.momentum, return_stats=True, **how
-        )
+    def _forward(
+        self, x: np.ndarray, training: bool, activation: str | None = None, residual: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Backward | None]:
+        affine, how = self._affine(), {"eps": self.eps, "activation": activation or self.activation}
+        new, plus = training and self.trainable, residual is not None  # statistics of this batch
+        how_forward = {"momentum": self.momentum, "residual": residual, "return_stats": True, **how}
+        y, stats = ops.batch_norm(x, *self.buffers.values(), *affine, training=new, **how_forward)
+        mask = y if plus and how["activation"] else None
 
-        def backward(dy: np.ndarray, needs_input: bool) -> np.ndarray:
-            dx, *gradients = ops.batch_norm_grad(dy, x, *affine, stats=stats, **how)
-            self._learn(*gradients)
-            return dx
+        def backward(dy: np.ndarray, needs_input: bool) -> Any:
+            dx, *gradients = ops.batch_norm_grad(dy, x, *affine, stats=stats, training=new, y=mask, residual=plus, **how)
+            self._learn(*gradients[:2])
+            return (dx, gradients[2]) if plus else dx
 
         return y, backward if training else None
 

@@ -96,7 +96,7 @@ class Checkpoint(Callback):
 def state(run: Training) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The run as what JSON can hold, and arrays."""
     arrays = {f"model/{name}": array for name, array in run.weights().items()}
-    arrays |= {f"optimizer/{name}": np.asarray(array) for name, array in run.optimizer.state(run.model.params).items()}
+    arrays |= {f"optimizer/{name}": array for name, array in run.optimizer.state(run.model.params).items()}
     for name, metric in run.means.metrics.items():
         arrays |= {f"metric/{name}/{key}": array for key, array in metric.sums.items()}
     told: dict[str, dict[str, Any]] = {}
@@ -111,7 +111,7 @@ def state(run: Training) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "rng": {"start": run.start, "began": run.began, "now": run.rng.bit_generator.state},
         "generators": {name: rng.bit_generator.state for name, rng in generators(run.model)},
     }  # fmt: skip
-    return info, arrays
+    return info, {name: np.asarray(array, order="C") for name, array in arrays.items()}
 
 
 def read(path: str | os.PathLike[str]) -> Saved:

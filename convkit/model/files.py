@@ -1,7 +1,7 @@
 """Model files: weights by safetensors, the architecture as JSON in its metadata, one SHA-256 over both.
 
-Nothing in a file names code: a layer is looked up in `LAYERS`, and everything else is a number or a string that the
-layer's constructor checks. A damaged file raises ModelFileError, whatever is wrong with it.
+A damaged file raises ModelFileError, whatever is wrong with it. Files of version 1 hold a list of layers, and weights that have
+the layer's place where later ones have its name.
 """
 
 from __future__ import annotations
@@ -15,15 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from convkit import layers
 from convkit.disk import replace
-from convkit.layers.base import Layer
 
-__all__ = ["ModelFileError", "read", "write"]
+__all__ = ["ModelFileError", "damage", "read", "write"]
 
-FORMAT, VERSION = "convkit", 1
-DTYPES = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
-LAYERS: dict[str, type[Layer]] = {name: getattr(layers, name) for name in layers.__all__ if name not in ("Layer", "Param")}
+FORMAT, OLD, VERSION = "convkit", "1", "2"
 
 
 class ModelFileError(ValueError):
@@ -46,7 +42,7 @@ def write(path: str | os.PathLike[str], architecture: dict[str, Any], weights: d
     Parameters
     ----------
     path : path-like
-    architecture : dict, as `read` returns it
+    architecture : dict that JSON can hold
     weights : dict of str to ndarray
 
     Raises
@@ -55,27 +51,22 @@ def write(path: str | os.PathLike[str], architecture: dict[str, Any], weights: d
         If the file cannot be written.
     ImportError
         If safetensors is missing.
-    ValueError
-        If a layer is not one of convkit's.
     """
     numpy = _safetensors("numpy")
-    for config in architecture["layers"]:
-        if config["layer"] not in LAYERS:
-            raise ValueError(f"save: {config['layer']} is not a layer that a file can name; known are {', '.join(LAYERS)}")
     text = json.dumps(architecture, allow_nan=False)
-    metadata = {"format": FORMAT, "version": str(VERSION), "architecture": text, "sha256": _digest(text, weights)}
+    metadata = {"format": FORMAT, "version": VERSION, "architecture": text, "sha256": _digest(text, weights)}
     replace(path, numpy.save(weights, metadata))
 
 
-def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Layer], dict[str, np.ndarray]]:
-    """Read and check a model file.
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray], bool]:
+    """Read a model file and check that it is whole.
 
     Returns
     -------
-    architecture : dict
-        ``input_shape`` (tuple of int), ``dtype`` (numpy.dtype), ``layers`` (list of configurations).
-    layers : list of Layer, not built
+    architecture : what JSON holds
     weights : dict of str to ndarray
+    by_place : bool
+        Whether weights have the place of a layer in their names.
 
     Raises
     ------
@@ -93,18 +84,13 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Layer], dic
         metadata = file.metadata() or {}
         if metadata.get("format") != FORMAT:
             raise ValueError("it is not a convkit model")
-        if metadata["version"] != str(VERSION):
-            raise ValueError(f"its format version is {metadata['version']}, this convkit reads {VERSION}")
+        if metadata["version"] not in (OLD, VERSION):
+            raise ValueError(f"its format version is {metadata['version']}, this convkit reads up to {VERSION}")
         text = metadata["architecture"]
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (file is not a dict)
         if _digest(text, weights) != metadata["sha256"]:
             raise ValueError("its contents do not match its SHA-256")
-        architecture = json.loads(text)
-        shape = architecture["input_shape"]
-        if not (isinstance(shape, list) and all(type(n) is int for n in shape)):
-            raise ValueError(f"input_shape is {shape!r}")
-        made = [_layer(config) for config in architecture["layers"]]
-        return {**architecture, "input_shape": tuple(shape), "dtype": DTYPES[architecture["dtype"]]}, made, weights
+        return json.loads(text), weights, metadata["version"] == OLD
 
 
 @contextlib.contextmanager
@@ -112,14 +98,9 @@ def damage(path: str | os.PathLike[str], *also: type[Exception]) -> Iterator[Non
     """Turn what a damaged file can raise into ModelFileError."""
     try:
         yield
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, *also) as error:
-        what = f"{type(error).__name__} {error}" if isinstance(error, KeyError) else error
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError, *also) as error:
+        what = f"{type(error).__name__} {error}" if isinstance(error, LookupError) else error
         raise ModelFileError(f"load: {os.fspath(path)} is not a sound model file: {what}") from error
-
-
-def _layer(config: dict[str, Any]) -> Layer:
-    arguments = dict(config)
-    return LAYERS[arguments.pop("layer")](**arguments)
 
 
 def _digest(text: str, weights: dict[str, np.ndarray]) -> str:

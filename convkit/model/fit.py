@@ -146,13 +146,13 @@ class Training(Run):
         """One step of the optimiser: the gradient of the mean loss over all samples of the batches, in one or several parts."""
         how, model = self.how, self.model
         self._average(False)
-        params = learning(model)
+        params = model.learning
         for param in params.values():
             param.grad.fill(0)
         total = sum(len(y) for _, y, _ in group)
-        kept = [(buffer, buffer.copy()) for layer in model.layers for buffer in layer.buffers.values()]
+        kept = [(buffer, buffer.copy()) for buffer in model.buffers.values()]
         for x, y, weights in group:
-            outputs, backward = forward(model, x)
+            outputs, backward = model.forward(x, training=True, needs_input=False)
             loss, d_outputs = how.loss_of(outputs, y, self._weights(y, weights))
             if how.check_finite and not math.isfinite(loss):
                 self._refuse(loss, x, y, kept)
@@ -183,17 +183,7 @@ class Training(Run):
     def _average(self, yes: bool) -> None:
         """Have averaged weights in the model, where the optimiser keeps them."""
         if hasattr(self.optimizer, "use_averages"):
-            self.optimizer.use_averages(learning(self.model).values(), yes)
-
-
-def learning(model: Any) -> dict[str, Any]:
-    """The parameters that training changes."""
-    return model.params
-
-
-def forward(model: Any, x: Any) -> Any:
-    """A batch through the model, for a backward pass that nobody asks for the gradient of x."""
-    return model.forward(x, training=True)
+            self.optimizer.use_averages(self.model.learning.values(), yes)
 
 
 def groups(batches: Iterator[Batch], count: int) -> Iterator[list[Batch]]:

@@ -1,81 +1,84 @@
-"""Model: what all models share, whatever the way their layers are connected."""
+"""Model: a graph of layers that fits, predicts, saves and loads."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from convkit.callbacks import Callback, History
-from convkit.layers.base import Backward, Layer, Param, Shape, positive
+from convkit.layers.base import positive
+from convkit.layers.tensor import Tensor
 from convkit.metrics import Metric
 from convkit.model import files, train
+from convkit.model.graph import traced
+from convkit.model.network import Network
 from convkit.model.settings import Settings, generator
-from convkit.model.summary import table
 
 __all__ = ["Model"]
 
 
-class Model:
-    """Base of models: parameters, fit, evaluate, predict, summary, save and load.
+class Model(Network):
+    """A model between symbolic tensors: layers are called on `Input`, and on what other layers gave.
 
-    A subclass says how its layers are connected: `shapes`, `build` and `forward`.
-
-    Attributes
+    Parameters
     ----------
-    layers : list of Layer
-    dtype : numpy.dtype, float32 or float64
-    rng : numpy.random.Generator
-        Draws weights and dropout, and the shuffling of `fit`.
-    input_shape : tuple of int, or None before build
-        Shape of one sample, channels last, without the batch axis.
+    inputs, outputs : Tensor, or sequence of Tensor
+        With several, `forward` and the data of `fit` are tuples in this order.
+    rng : int or numpy.random.Generator, optional
+        Seeds the weights, dropout and the shuffling of `fit`; the same number gives the same model.
+    dtype : float32 or float64, default float32
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an output depends on an input that is not given, or not on one that is; if layers have the same name; if a layer that
+        is used twice, or that another model has built, would need other weights here.
+
+    Examples
+    --------
+    >>> import convkit, numpy as np
+    >>> from convkit.layers import Add, Conv2D, Dense, GlobalAvgPool2D, ReLU
+    >>> image = convkit.Input((8, 8, 1))
+    >>> first = Conv2D(8, 3, padding=1, activation="relu")(image)
+    >>> second = Conv2D(8, 3, padding=1)(first)
+    >>> y = GlobalAvgPool2D()(ReLU()(Add()(first, second)))
+    >>> model = convkit.Model(image, Dense(10)(y), rng=0)
+    >>> model.predict(np.zeros((2, 8, 8, 1), np.float32)).shape
+    (2, 10)
+    >>> model.layers.names
+    ('conv2d_1', 'conv2d_2', 'add_1', 'relu_1', 'global_avg_pool2d_1', 'dense_1')
     """
 
-    def __init__(self, layers: Iterable[Layer], rng: int | np.random.Generator | None, dtype: Any) -> None:
-        name = type(self).__name__
-        self.layers = list(layers)
-        self.dtype = np.dtype(dtype)
-        if self.dtype not in (np.float32, np.float64):
-            raise TypeError(f"{name}: dtype must be float32 or float64, got {self.dtype}")
-        self.rng = generator(rng, name)
-        self.input_shape: Shape | None = None
+    def __init__(
+        self,
+        inputs: Tensor | Sequence[Tensor],
+        outputs: Tensor | Sequence[Tensor],
+        *,
+        rng: int | np.random.Generator | None = None,
+        dtype: Any = np.float32,
+    ) -> None:
+        inputs = self._connect(inputs, outputs, rng, dtype)
+        shapes = tuple(tensor.shape for tensor in inputs)
+        self.build(shapes if self.several else shapes[0])
 
-    def shapes(self, input_shape: Iterable[int]) -> list[Shape]:
-        """Output shape of each layer for an input shape, without building anything."""
-        raise NotImplementedError
+    def _connect(self, inputs: Any, outputs: Any, rng: Any, dtype: Any) -> list[Tensor]:
+        inputs, outputs = (_tensors(given, name) for given, name in ((inputs, "inputs"), (outputs, "outputs")))
+        names = [tensor.node.name or f"input_{i}" for i, tensor in enumerate(inputs, 1)]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"Model: two inputs are called {name!r}")
+        Network.__init__(self, traced(inputs, outputs), rng, dtype, names)
+        return inputs
 
-    def build(self, input_shape: Iterable[int], *, weights: dict[str, np.ndarray] | None = None) -> Shape:
-        """Make the parameters of all layers and return the output shape."""
-        raise NotImplementedError
-
-    def forward(self, x: np.ndarray, training: bool = False) -> tuple[np.ndarray, Backward | None]:
-        """Run one batch through all layers; as `Layer.forward`."""
-        raise NotImplementedError
-
-    @property
-    def output_shape(self) -> Shape:
-        """Shape of one sample's output."""
-        return self.shapes(self.built())[-1]
-
-    @property
-    def params(self) -> dict[str, Param]:
-        """All parameters by name: the layer's place, a dot, and the name it has there (``"0.w"``)."""
-        return {f"{i}.{name}": param for i, layer in enumerate(self.layers) for name, param in layer.params.items()}
-
-    def built(self) -> Shape:
-        """The input shape; ValueError if there is none yet."""
-        if self.input_shape is None:
-            name = type(self).__name__
-            raise ValueError(f"{name}: the model is not built; give input_shape=, or call build(input_shape) or fit(x, y)")
-        return self.input_shape
-
-    def summary(self) -> str:
-        """Print and return a table: layer, output shape, parameters, multiply-adds, receptive field, and totals."""
-        text = table(self.layers, self.built())
-        print(text)
-        return text
+    @classmethod
+    def unbuilt(cls, inputs: Any, outputs: Any, rng: Any, dtype: Any) -> Model:
+        """A model without weights, which `build` makes."""
+        model = cls.__new__(cls)
+        model._connect(inputs, outputs, rng, dtype)
+        return model
 
     def fit(
         self,
@@ -214,25 +217,30 @@ class Model:
         return train.predict(self, x, positive(batch_size, "predict", "batch_size"))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write layers and weights to a safetensors file; an existing file is replaced in one step or not at all.
+        """Write architecture and weights to a safetensors file; an existing file is replaced in one step or not at all.
 
         Raises
         ------
         ValueError
-            If the model is not built.
+            If the model is not built, or has a layer that a file cannot name.
         OSError, ImportError
             If the file cannot be written, or safetensors is missing.
         """
-        architecture = {
-            "input_shape": list(self.built()),
-            "dtype": self.dtype.name,
-            "layers": [{"layer": type(layer).__name__, **layer.config()} for layer in self.layers],
-        }
-        weights = {f"{i}.{name}": array for i, layer in enumerate(self.layers) for name, array in layer.saved.items()}
-        files.write(path, architecture, weights)
+        from convkit.model.architecture import described
 
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], *, rng: int | np.random.Generator | None = None) -> Model:
+        self._check_shared()
+        files.write(path, described(self), self.saved)
+
+    def _check_shared(self) -> None:
+        """ValueError if a layer stands in two parts of the model: a loaded one would hold two layers."""
+        seen: dict[int, str] = {}
+        for name, layer in self.leaves():
+            other = seen.setdefault(id(layer), name)
+            if other != name:
+                raise ValueError(f"save: the layer {other} is {name} too, which a file cannot say")
+
+    @staticmethod
+    def load(path: str | os.PathLike[str], *, rng: int | np.random.Generator | None = None) -> Model:
         """Read a model that `save` wrote.
 
         Parameters
@@ -244,6 +252,7 @@ class Model:
         Returns
         -------
         Model
+            A `Sequential` if that was saved.
 
         Raises
         ------
@@ -251,10 +260,37 @@ class Model:
             If the file is damaged or not a model.
         OSError, ImportError
             If the file cannot be read, or safetensors is missing.
+
+        Examples
+        --------
+        >>> import convkit
+        >>> from convkit.layers import Dense
+        >>> convkit.Sequential([Dense(2)], input_shape=(3,), rng=0).save("line.safetensors")
+        >>> convkit.load_model("line.safetensors")
+        Sequential([Dense(units=2, bias=True, activation=None)], input_shape=(3,))
         """
+        from convkit.model.architecture import made
+
         rng = generator(rng, "load")
-        architecture, layers, weights = files.read(path)
+        architecture, weights, by_place = files.read(path)
         with files.damage(path):
-            model = cls(layers, rng=rng, dtype=architecture["dtype"])
-            model.build(architecture["input_shape"], weights=weights)
+            model, shape = made(architecture, rng)
+            if by_place:
+                names = {str(place): name for place, name in enumerate(model.layers.names)}
+                parts = {name: name.split(".", 1) for name in weights}
+                weights = {f"{names[parts[name][0]]}.{parts[name][1]}": array for name, array in weights.items()}
+            model.build(shape, weights=weights)
         return model
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.layers}, input_shape={self.input_shape})"
+
+
+def _tensors(given: Any, name: str) -> list[Tensor]:
+    tensors = list(given) if isinstance(given, (list, tuple)) else [given]
+    for tensor in tensors:
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"Model: {name} must be what Input or a layer gave, got {type(tensor).__name__}")
+    if not tensors or len(set(map(id, tensors))) < len(tensors):
+        raise ValueError(f"Model: {name} must be one tensor or more, each once")
+    return tensors

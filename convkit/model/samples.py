@@ -167,7 +167,7 @@ def inputs(op: str, name: str, x: Any, model: Any, shape: tuple[int, ...] | None
     """x as an array that the model takes; until it is built, of samples of a given shape."""
     x, dtype, shape = plain_array(x, op, name), model.dtype, model.input_shape or shape
     native = x.dtype.newbyteorder("=")
-    if native not in (dtype, *model.layers[0].takes):
+    if native not in (dtype, *model.takes):
         hint = f"write {name}.astype(np.{dtype})"
         if x.dtype == np.uint8:
             hint += " / 255, or begin the model with layers.Rescale()"

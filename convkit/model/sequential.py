@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from convkit.layers.base import Backward, Layer, Shape
+from convkit.layers.base import Layer
+from convkit.model.graph import chain
 from convkit.model.model import Model
+from convkit.model.network import Network
 
 __all__ = ["Sequential"]
 
@@ -53,123 +54,14 @@ class Sequential(Model):
         rng: int | np.random.Generator | None = None,
         dtype: Any = np.float32,
     ) -> None:
-        super().__init__(layers, rng, dtype)
-        for layer in self.layers:
+        layers = list(layers)
+        for layer in layers:
             if not isinstance(layer, Layer):
                 raise TypeError(f"Sequential: {layer!r} is not a layer; wanted objects of convkit.layers")
-        if not self.layers:
-            raise ValueError("Sequential: the model has no layers")
-        if len(set(map(id, self.layers))) < len(self.layers):
+            if layer.several:
+                raise TypeError(f"Sequential: {layer.label} takes several tensors; it needs a Model")
+        if len(set(map(id, layers))) < len(layers):
             raise ValueError("Sequential: a layer appears twice; make a new one for each place")
+        Network.__init__(self, chain(layers), rng, dtype, ["input"])
         if input_shape is not None:
             self.build(input_shape)
-
-    def shapes(self, input_shape: Iterable[int]) -> list[Shape]:
-        """Output shape of each layer for an input shape, without building anything.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If the shape is not one or more ints >= 1, or a layer cannot take its input; the message names the layer.
-        """
-        shape = _sample_shape(input_shape)
-        shapes = []
-        for i, layer in enumerate(self.layers):
-            try:
-                shape = layer.output_shape(shape)
-            except ValueError as error:
-                raise ValueError(f"Sequential: layer {i}, which gets {shape}: {error}") from error
-            shapes.append(shape)
-        return shapes
-
-    def build(self, input_shape: Iterable[int], *, weights: dict[str, np.ndarray] | None = None) -> Shape:
-        """Make the parameters of all layers and return the output shape.
-
-        Parameters
-        ----------
-        input_shape : tuple of int
-            Shape of one sample, channels last.
-        weights : dict of str to ndarray, optional
-            A value for each of `params`, and for each buffer of a layer, instead of new ones.
-
-        Returns
-        -------
-        tuple of int
-
-        Raises
-        ------
-        TypeError, ValueError
-            As `shapes`; if the model is built already for another shape; if `weights` do not fit.
-        """
-        shape = _sample_shape(input_shape)
-        if self.input_shape is not None and weights is None:
-            if shape != self.input_shape:
-                raise ValueError(f"Sequential: the model is built for samples of shape {self.input_shape}, got {shape}")
-            return self.output_shape
-        inputs = [shape, *self.shapes(shape)]
-        if weights is None:
-            new = [layer for i, layer in enumerate(self.layers) if self._is_new(i, layer, inputs[i])]
-        else:
-            self._check_weights(inputs, weights)
-            new = self.layers
-        for i, layer in enumerate(self.layers):
-            if layer in new:
-                own = None if weights is None else {name: weights[f"{i}.{name}"] for name in layer.saved_shapes(inputs[i])}
-                layer.build(inputs[i], self.rng, self.dtype, weights=own)
-        self.input_shape = shape
-        return inputs[-1]
-
-    def _is_new(self, i: int, layer: Layer, shape: Shape) -> bool:
-        """Whether a layer needs building: one that another model has built is shared with it, weights and all."""
-        if layer.input_shape is None:
-            return True
-        if (layer.input_shape, layer.dtype) != (shape, self.dtype):
-            is_, got = (f"{d} of shape {s}" for s, d in ((layer.input_shape, layer.dtype), (shape, self.dtype)))
-            raise ValueError(f"Sequential: layer {i} ({type(layer).__name__}) is built for {is_}, here it gets {got}")
-        return False
-
-    def _check_weights(self, inputs: list[Shape], weights: dict[str, np.ndarray]) -> None:
-        wanted = {
-            f"{i}.{name}": shape
-            for i, layer in enumerate(self.layers)
-            for name, shape in layer.saved_shapes(inputs[i]).items()
-        }
-        if wanted.keys() != weights.keys():
-            raise ValueError(f"Sequential: weights must be {sorted(wanted)}, got {sorted(weights)}")
-        for name, shape in wanted.items():
-            array = weights[name]
-            if array.shape != shape or array.dtype != self.dtype:
-                raise ValueError(f"Sequential: {name} must be {self.dtype} {shape}, got {array.dtype} {array.shape}")
-
-    def forward(self, x: np.ndarray, training: bool = False) -> tuple[np.ndarray, Backward | None]:
-        """Run one batch through all layers; as `Layer.forward`."""
-        self.built()
-        steps = []
-        for layer in self.layers:
-            x, step = layer.forward(x, training)
-            steps.append(step)
-        return x, self._backward(steps) if training else None
-
-    def _backward(self, steps: list[Backward]) -> Backward:
-        learning = [i for i, layer in enumerate(self.layers) if layer.params]
-        first = min(learning, default=len(steps))  # nothing before it has a use for its gradient
-
-        def backward(dy: np.ndarray, needs_input: bool = True) -> np.ndarray | None:
-            for i in range(len(steps) - 1, -1 if needs_input else first - 1, -1):
-                dy = steps[i](dy, needs_input=needs_input or i > first)
-            return dy if needs_input else None
-
-        return backward
-
-    def __repr__(self) -> str:
-        return f"Sequential([{', '.join(map(repr, self.layers))}], input_shape={self.input_shape})"
-
-
-def _sample_shape(shape: Iterable[int]) -> Shape:
-    try:
-        sizes = tuple(operator.index(n) for n in shape)
-    except TypeError:
-        raise TypeError(f"Sequential: input_shape must be a tuple of ints, got {shape!r}") from None
-    if not sizes or min(sizes) < 1:
-        raise ValueError(f"Sequential: input_shape must be one or more sizes >= 1, got {sizes}")
-    return sizes

@@ -40,7 +40,7 @@ def train(
     weights = class_weights(class_weight, how, model.shapes(data.shape)[-1])
     saved = None if resume is None else checkpoint.read(resume)
     model.build(data.shape)
-    if not fit.learning(model):
+    if not model.learning:
         raise ValueError("fit: the model has no parameters to train" + (", all are frozen" if model.params else ""))
     if saved is not None:
         saved.check(how, None if data.n is None else data.n - size)

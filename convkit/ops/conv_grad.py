@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convkit.ops import border, check, direct, engine
+from convkit.ops import again, border, check, direct, engine
 from convkit.ops.conv import ALGORITHMS, chosen, packed_or_plain, planned, workers
+from convkit.ops.filters import PackedFilters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,21 +16,24 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from convkit.ops.conv import Padding, Size
-    from convkit.ops.filters import PackedFilters
 
 NEEDS = ("x", "w", "b")
 GRADIENTS = (("input", "x"), ("filters", "w"))
 
 
 def _conv_grad(op, rank, dy, x, w, stride, padding, dilation, groups, layout, needs, algorithm, threads, pad_mode, flip):
+    how = op, stride, padding, dilation, groups, layout, needs, algorithm, threads, pad_mode, flip
+    arrays = dy, x, w
+    found = w.calls.again((dy, x), None, how) if type(w) is PackedFilters else again.GRADIENTS.again(arrays, None, how)
+    if found is not None:
+        return found
     first = check.channels_first(layout, rank, op)
     check.choice(algorithm, ALGORITHMS, op, "algorithm")
     check.choice(pad_mode, border.MODES, op, "pad_mode")
     needs = needed(needs, op)
     x, dy = check.array(x, op, "x"), check.array(dy, op, "dy")
     if x.ndim == dy.ndim == rank + 1:
-        how = stride, padding, dilation, groups, layout, needs, algorithm, threads, pad_mode, flip
-        dx, dw, db = _conv_grad(op, rank, dy[None], x[None], w, *how)
+        dx, dw, db = _conv_grad(op, rank, dy[None], x[None], w, *how[1:])
         return None if dx is None else dx[0], dw, db
     x, dy = check.images(x, rank, first, op), check.images(dy, rank, first, op, "dy")
     packed = packed_or_plain(w, rank, first, groups, op, flip)
@@ -38,6 +42,8 @@ def _conv_grad(op, rank, dy, x, w, stride, padding, dilation, groups, layout, ne
     check.gradient(dy, conv.out_shape, first, op)
     threads = workers(threads, conv.flop, op)
     by = {which: chosen(conv, which, pad_mode, algorithm, x.itemsize, op) for which, name in GRADIENTS if name in needs}
+    if not first and not flip:
+        again.keep_grad(arrays, how, conv, by, packed)
     dx = engine.grad_input(by["input"], conv, dy, packed, threads, op) if "x" in needs else None
     dw = engine.grad_filters(by["filters"], conv, dy, x, threads, op) if "w" in needs else None
     db = direct.grad_bias(dy, threads) if "b" in needs else None

@@ -6,11 +6,13 @@ from math import prod
 
 import numpy as np
 
-from convkit._core import cpu, few, first
+from convkit._core import cpu, few, filters, first
 from convkit._core import direct as core
 from convkit.ops import check, direct
 
+FILLS = True                                            # grad_filters needs no zeros
 WINDOWS = {np.dtype(np.float32): few.run["float"], np.dtype(np.float64): few.run["double"]}
+TURN = {np.dtype(np.float32): filters.turn["float"], np.dtype(np.float64): filters.turn["double"]}
 LINES = {np.dtype(np.float32): first.run["float"], np.dtype(np.float64): first.run["double"]}
 
 
@@ -69,11 +71,11 @@ def grad_input(conv, dy, packed, dx, threads: int) -> None:
 
 
 def grad_filters(conv, dy, x, dw, threads: int) -> None:
-    """Fills `dw`."""
     x, dy = check.lifted(check.readable(x, threads)), check.lifted(check.readable(dy, threads))
     vector, (places, rows) = cpu.tile(x.itemsize)[0], first.sums_rows(prod(conv.w_shape[1:-2]), prod(conv.w_shape[-2:]))
     parts = first.parts(conv.windows, conv.batch, conv.outputs, x.itemsize, conv.flop)
     partial = np.zeros((parts, rows, -(-conv.outputs // vector) * vector), x.dtype)
     scratch = np.empty(threads * first.sums_scratch(conv.windows, conv.channels, conv.outputs, x.itemsize), x.dtype)
     first.sum_filters(conv.windows, dy, x, partial, scratch, threads)
-    dw.reshape(conv.outputs, -1)[...] = partial.sum(axis=0)[places, : conv.outputs].T
+    sums = partial[0] if parts == 1 else partial.sum(axis=0)
+    TURN[dw.dtype](sums[places, : conv.outputs], dw.reshape(conv.outputs, -1, conv.channels), 1, threads)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 # The first that fits and pays is chosen.
-ALGORITHMS = ("depthwise", "grouped", "winograd", "fft", "first", "few", "direct", "winograd2", "im2col")
+ALGORITHMS = ("depthwise", "grouped", "im2col", "winograd", "fft", "first", "few", "direct", "winograd2")
 ROUNDS_MORE = ("winograd", "winograd2", "fft")          # not under accuracy("strict")
 
 
@@ -28,7 +28,7 @@ def modules() -> dict[str, ModuleType]:
     """The algorithms by name. They are imported for the first convolution: who only imports convkit does not wait for them."""
     from convkit.plan import depthwise, direct, few, fft, first, grouped, im2col, winograd, winograd2
 
-    return dict(zip(ALGORITHMS, (depthwise, grouped, winograd, fft, first, few, direct, winograd2, im2col), strict=True))
+    return dict(zip(ALGORITHMS, (depthwise, grouped, im2col, winograd, fft, first, few, direct, winograd2), strict=True))
 
 
 def algorithm(conv, which: str, name: str, itemsize: int, strict: bool) -> str:

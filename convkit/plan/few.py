@@ -13,6 +13,6 @@ def refusal(conv, which: str) -> str | None:
 
 def pays(conv, which: str, itemsize: int) -> bool:
     if which == "forward":
-        enough = conv.outputs <= first.CHANNELS // 2 or conv.one_image.flop >= first.LEAST
+        enough = conv.outputs <= first.ALWAYS or conv.one_image.flop >= first.LEAST
         return enough and first.windows_pay(conv, conv.outputs, conv.channels)
     return first.lines_pay(conv.input_pass)

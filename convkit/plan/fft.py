@@ -19,7 +19,7 @@ from convkit.plan import first
 MOST = {1: 1 << 14, 2: 256}                             # length of a transform along one axis: its lines stay in the cache
 SPECTRA = 1 << 26                                       # most bytes of the transformed filters
 SCRATCH = 1 << 22                                       # bytes of the spectra of the blocks that are transformed at a time
-# To try them again: `python -m benchmarks run --suite algorithms --only large --what fwd,dx`, where `31x31 1->1 @512 b1` and
+# To try them again: `convkit bench --suite algorithms --only large --what fwd,dx`, where `31x31 1->1 @512 b1` and
 # `k255 1->1 @100000 b1` pay and `11x11 1->1 @512 b1` does not.
 # On a Sapphire Rapids core (benchmark rows `large`), in nanoseconds: a transform and its copies, by pixel and channel, twice
 # that where a block leaves the cache; a block; packing, by pixel and filter. And flop in a nanosecond: of the products, of

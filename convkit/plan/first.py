@@ -6,14 +6,19 @@ windows    a target with few channels: every source pixel is multiplied by all t
 
 from __future__ import annotations
 
+from math import prod
+
 from convkit._core import cpu
 
 TAPS = 64                                               # lines that a target line reads, as in both .pyx files
 SCRATCH = 1 << 21                                       # most elements of scratch a thread
-# Rows to try these on: `python -m benchmarks run --suite algorithms --only first,conv1d,3x3_thin,5x5 --what fwd,dx,dw`, such
+# Rows to try these on: `convkit bench --suite algorithms --only first,conv1d,3x3_thin,5x5 --what fwd,dx,dw`, such
 # as `7x7 s2 3->64 @224 b1`, `3x3 1->32 @28 b64`, `5x5 6->16 @14 b64`.
-CHANNELS = 8                                            # most of the target for which windows pay,
-DEPTH = 32                                              # and of the source, times its stride, for which lines do
+CHANNELS = 12                                           # most of the target for which windows pay, and of x for its sums,
+DEPTH = 32                                              # and of the source, times its stride, for which lines do,
+ALWAYS = 4                                              # of the source alone, however little the work is
+WIDE = 1280                                             # outputs times the filter's width from which sums are lowered instead
+SMALL = 64                                              # output pixels of all images up to which direct sums win
 LEAST = 1 << 18                                         # flop of an image: under it the call costs most
 
 
@@ -53,7 +58,7 @@ def lines_pay(walk) -> bool:
     """Whether the source has few channels: tables of pointers are then a large part of the work."""
     longest, step = max(len(phase.taps) for phase in walk.walks[2]), int(walk.source_step[2])
     more = walk.depth * step <= DEPTH and walk.conv.one_image.flop >= LEAST
-    return longest > 1 and (walk.depth <= CHANNELS // 2 or more)
+    return longest > 1 and (walk.depth <= ALWAYS or more)
 
 
 def sums_pay(conv, vector: int) -> bool:
@@ -61,7 +66,14 @@ def sums_pay(conv, vector: int) -> bool:
     def share(n: int) -> float:
         return n / max(-(-n // vector) * vector, 1)
 
-    return conv.axes[2].kernel > 1 and conv.channels <= DEPTH and share(conv.outputs) > 1.1 * share(conv.channels)
+    enough = conv.channels <= ALWAYS or conv.batch * prod(a.out for a in conv.axes) > SMALL
+    return conv.axes[2].kernel > 1 and conv.channels <= CHANNELS and enough and share(conv.outputs) > 1.1 * share(conv.channels)
+
+
+def lowered_sums_pay(conv) -> bool:
+    """Whether the sums are so many that each is worth more of its own than a line of pixels: `im2col` gives it a block."""
+    width = conv.axes[2].kernel
+    return conv.groups == 1 and width > 1 and conv.channels <= CHANNELS and conv.outputs * width >= WIDE
 
 
 def windows_refusal(conv, which: str) -> str | None:

@@ -42,7 +42,7 @@ def too_large(walk: Pass) -> str | None:
     return "its filters reach too far" if lines > LINES or width > WIDTH or lines * width > PIXELS else None
 
 
-# To try it again: `python -m benchmarks run --suite algorithms --only grouped --what fwd,dx,dw`, `3x3 g32 128->128 @56 b1` and
+# To try it again: `convkit bench --suite algorithms --only grouped --what fwd,dx,dw`, `3x3 g32 128->128 @56 b1` and
 # `3x3 g32 512->512 @14 b1`.
 def pays(conv: Conv, which: str, itemsize: int) -> bool:
     """Measured against direct on 3x3 layers of 28x28 pixels: only a word that is partly empty loses, in the filter gradient.

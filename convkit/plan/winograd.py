@@ -14,6 +14,7 @@ from weakref import proxy
 import numpy as np
 
 from convkit._core import cpu, winograd
+from convkit.plan import first
 
 PLAIN, SMALL, FOUR, FIVE, SIX = 1, 2, 4, 5, 6           # forms of a tile, as in csrc/convkit.h
 PIXELS = {PLAIN: 1, SMALL: 4, FOUR: 4, FIVE: 5, SIX: 6}
@@ -178,23 +179,29 @@ def refusal(conv, which: str) -> str | None:
 # What a pass takes, in cycles: products a cycle and SIMD lane, of the direct algorithm and of this one's; a point of one
 # transformed word of channels; bytes of filters from the third-level cache. Fitted to trials on layers of the benchmark rows
 # `3x3 64->64 @56 b1` for the first two, `3x3 16->16 @32 b64` for the third, `3x3 512->512 @7 b1` for the last; to try them
-# again: `python -m benchmarks run --suite algorithms --only 3x3,3x3_thin,3x3_small_map --what fwd,dx,dw`.
+# again: `convkit bench --suite algorithms --only 3x3,3x3_thin,3x3_small_map --what fwd,dx,dw`.
 DIRECT, PRODUCTS, TRANSFORM, BYTES = 1.5, 1.6, 12, 2.7
+FOLDED = 5                                              # bytes of sums a cycle, which the gradient of the filters folds once
+IMAGES = 4                                              # that share the filters: small maps mostly come in batches
+MANY = 16                                               # source channels to each of few target ones where `first.py` wins
 
 
 def pays(conv, which: str, itemsize: int) -> bool:
-    """Against the direct algorithm, for one image."""
+    """Against the other algorithms, for one image."""
     if min(conv.channels, conv.outputs) < 8 * conv.groups:
         return False
     walk = plan(conv, which, False)
+    if which == "input" and walk.depth >= MANY * walk.cols and first.pays(conv, which, itemsize):
+        return False
     vector = cpu.tile(itemsize)[0]
     pairs, depth = walk.depth * walk.cols, walk.target[0]
     points = prod(points_along(walk.target[i], walk.kernel[i], walk.dilation[i], False) for i in (1, 2)) * depth
     words = -(-walk.depth // vector) * walk.kernel[0] + -(-walk.cols // vector)
     products = points * walk.kernel[0] * pairs / (PRODUCTS * vector)
-    filters = walk.points * walk.kernel[0] * pairs * itemsize / BYTES
-    mine = max(products, filters / IMAGES) + points * words * TRANSFORM
+    filters = walk.points * walk.kernel[0] * pairs * itemsize
+    if which == "filters":
+        mine = products + filters / FOLDED / conv.batch + points * words * TRANSFORM
+    else:
+        mine = max(products, filters / BYTES / IMAGES) + points * words * TRANSFORM
     return mine * conv.groups < prod(walk.target) * prod(walk.kernel) * pairs * conv.groups / (DIRECT * vector)
 
-
-IMAGES = 4                                              # that share the filters: small maps mostly come in batches

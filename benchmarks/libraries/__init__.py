@@ -1,42 +1,41 @@
-"""The libraries under measurement, by the names that the commands take."""
+"""The libraries under measurement, by the names that the options take; each runs in a process of its own.
+
+A library is a class with some of the methods `conv`, `pool`, `op` and `net`, each of (case, what, dtype). They return `run`,
+which computes one pass and is what gets timed, and `to_numpy`, which brings its result into channels-first NumPy order for
+the check. A pass that it has no function for is a NotImplementedError.
+"""
 
 from __future__ import annotations
 
 from functools import partial
 
-from .engines import Jax, Ncnn, OpenVino
-from .peers import Convkit, OnnxRuntime, Prepared, Torch
-from .shapes import Conv
+from .jax import Jax
+from .ncnn import Ncnn
+from .numerical import Numpy, Scipy
+from .ours import Algorithm, Convkit
+from .runtimes import Mnn, OnnxRuntime, OpenCv, OpenVino
+from .torch import Torch
 
 LIBRARIES = {
     "convkit": Convkit,
     "torch": Torch,
     "torch_cl": partial(Torch, last=True),
+    "torch_compiled": partial(Torch, last=True, compiled=True),
     "ort": OnnxRuntime,
     "openvino": OpenVino,
     "jax": Jax,
     "ncnn": Ncnn,
+    "mnn": Mnn,
+    "opencv": OpenCv,
+    "scipy": Scipy,
+    "numpy": Numpy,
 }
 INSTALL = {name: getattr(library, "func", library).install for name, library in LIBRARIES.items()}
 
 # What keeps a library to an instruction set; the others have no setting that does (JAX has one, its convolutions ignore it).
 ONEDNN = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
 TORCH = ONEDNN | {"ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
-LIMITS = {"avx2": {"torch": TORCH, "torch_cl": TORCH, "openvino": ONEDNN}}
-
-
-class Algorithm(Convkit):
-    """One of convkit's algorithms by its name; absent where it cannot run a pass."""
-
-    chosen = None
-
-    def conv(self, case: Conv, what: str, dtype: str) -> Prepared:
-        run, to_numpy = super().conv(case, what, dtype)
-        try:
-            run()
-        except ValueError as refusal:
-            raise NotImplementedError(str(refusal)) from None
-        return run, to_numpy
+LIMITS = {"avx2": {"torch": TORCH, "torch_cl": TORCH, "torch_compiled": TORCH, "openvino": ONEDNN}}
 
 
 def start(library: str, threads: int, algorithm: str = "auto"):
