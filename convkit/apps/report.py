@@ -107,14 +107,11 @@ def write_pictures(
     first = next(param.value for param in model.params.values() if param.value.ndim == 4)
     steps = activations(model, images[example])
 
-    def scores() -> tuple[Any, ...]:
-        confused = viz.confusion(labels, probabilities.argmax(axis=1), names)
-        return viz.curves(history.history), confused, viz.mistakes(images, labels, probabilities, names)
-
-    curves, confusion, mistakes = scores()
-    viz.save_sheet([[curves], [confusion, mistakes]], folder / PICTURES[0][0])
+    curves, mistakes = viz.curves(history.history), viz.mistakes(images, labels, probabilities, names)
+    confusion = viz.confusion(labels, probabilities.argmax(axis=1), names)
     way = viz.journey(images[example], steps, probabilities[example], names, label=int(labels[example]))
-    for (name, _), figure in zip(PICTURES[1:], (*scores(), viz.filters(first), way), strict=True):
+    viz.save_sheet([[curves], [confusion, mistakes]], folder / PICTURES[0][0])
+    for (name, _), figure in zip(PICTURES[1:], (curves, confusion, mistakes, viz.filters(first), way), strict=True):
         viz.save(figure, folder / name)
 
 

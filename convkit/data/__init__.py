@@ -7,6 +7,7 @@ from convkit.data.datasets import Digits, digits
 from convkit.data.folders import FolderDataset, ImageFolder, image_folder, stratified_split
 from convkit.data.idx import IDXDataset
 from convkit.data.images import read_image
+from convkit.data.made import write_digits_idx
 from convkit.data.npz import read_npz
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "read_image",
     "read_npz",
     "stratified_split",
+    "write_digits_idx",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -28,6 +29,7 @@ __all__ = [
     "Transform",
 ]
 
+LARGE = 4096  # numbers of a sample; a thread costs more than it saves for batches of 8x8 images, which take 0.2 ms
 DTYPES = (np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -122,7 +124,6 @@ class Augmented(Dataset):
             raise TypeError(f"Augmented: wanted a Dataset, got {type(dataset).__name__}; wrap arrays in ArrayDataset(x, y)")
         self.dataset, self.shape, self.dtype = dataset, dataset.shape, dataset.dtype
         self.transforms = tuple(t.of(dataset) if isinstance(t, MixUp) else t for t in transforms)
-        self.workers = max(dataset.workers, 1)
         for transform in self.transforms:
             if not isinstance(transform, (Transform, MixUp)):
                 raise TypeError(f"Augmented: a transform must be one of convkit.data.augment, got {transform!r}")
@@ -132,6 +133,7 @@ class Augmented(Dataset):
                 if len(self.shape) != 3:
                     raise ValueError(f"Augmented: {transform!r} needs images (H, W, C), got samples of shape {self.shape}")
                 self.shape = transform.output_shape(self.shape)
+        self.workers = max(dataset.workers, int(math.prod(self.shape) >= LARGE))
 
     @property
     def targets(self) -> np.ndarray | None:
