@@ -75,8 +75,8 @@ def test_predict_reads_what_train_on_arrays_learnt(npz, tmp_path):
     out = tmp_path / "out"
     how = ["--epochs", 6, "--augment", "flip,noise=0.02", "--schedule", "one-cycle"]
     assert train(npz, "--out", out, *how) == 0
-    for name, value in ("0.png", 50), ("1.png", 200):
-        Image.new("L", (20, 20), value).save(tmp_path / name)
+    for name, image in zip(("0.png", "1.png"), pictures(2)[0], strict=True):
+        Image.fromarray(image[..., 0]).save(tmp_path / name)
     classes, probabilities = predict(str(out), [str(tmp_path / "0.png"), str(tmp_path / "1.png")])
     assert classes.classes == ("0", "1")
     assert probabilities.argmax(axis=1).tolist() == [0, 1]
@@ -144,11 +144,9 @@ def test_damage_is_told_with_the_file(tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "vgg16"])  # which has 134 million weights
 def test_every_network_takes_images_of_uint8(name):
-    model = network(name, (32, 32, 3), 2, np.random.default_rng(0)) if name != "vgg16" else None
-    if model is None:
-        pytest.skip("134 million weights")
+    model = network(name, (32, 32, 3), 2, np.random.default_rng(0))
     assert model.predict(pictures(2, 32, 3)[0]).shape == (2, 2)
 
 
@@ -163,7 +161,7 @@ def test_every_optimizer_takes_every_schedule(name, schedule):
 
 def test_a_network_by_name_and_early_stopping(npz, tmp_path, capsys):
     out = tmp_path / "out"
-    how = ["--model", "resnet20", "--epochs", 40, "--patience", 1, "--optimizer", "sgd", "--learning-rate", 0.3]
+    how = ["--model", "lenet", "--size", 28, "--epochs", 40, "--patience", 1, "--optimizer", "sgd", "--learning-rate", 0.3]
     assert train(npz, "--out", out, *how) == 0
     assert json.loads((out / "result.json").read_text())["epochs"] < 40
     assert convkit.load_model(out / "model.safetensors").predict(pictures(4)[0]).shape == (4, 2)
@@ -171,7 +169,7 @@ def test_a_network_by_name_and_early_stopping(npz, tmp_path, capsys):
 
 @pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 def test_a_run_that_was_stopped_goes_on_to_the_same_model(npz, tmp_path, capsys):
-    how = ["--epochs", "40", "--augment", "shift,mixup", "--patience", "40"]
+    how = ["--epochs", "20", "--augment", "shift,mixup", "--patience", "20"]
     assert train(npz, "--out", tmp_path / "whole", *how) == 0
     call = [sys.executable, "-m", "convkit", "train", npz, "--out", str(tmp_path / "part"), "--threads", "1", *how]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
