@@ -34,7 +34,7 @@ X86 = platform.machine().lower() in ("x86_64", "amd64")
 ISAS = {"generic": []}
 if X86:
     # Generic is for CPUs older than AVX2 here: small beats fast.
-    ISAS |= {"generic": ["-Os"], "avx512": ["-mavx512f", "-mprefer-vector-width=512"], "avx2": ["-mavx2", "-mfma"]}
+    ISAS |= {"generic": ["-Os"], "avx512": ["-mavx512bw", "-mavx512vl", "-mprefer-vector-width=512"], "avx2": ["-mavx2", "-mfma"]}
 if ARM:
     ISAS |= {"neon": []}
 

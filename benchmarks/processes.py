@@ -17,6 +17,11 @@ SECONDS_TO_ANSWER = 300
 # A library's idle threads spin for a while after its last call and would slow down whoever comes next.
 SECONDS_TO_SETTLE = 0.04
 
+# Of glibc. Where times count: fresh pages cost up to 1 us each, and not every library reuses its outputs. Where memory counts:
+# what is freed must not stay, as it does by default once a large block was freed.
+KEEP = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
+GIVE_BACK = dict.fromkeys(KEEP, str(1 << 16))
+
 
 @dataclass
 class Worker:
@@ -77,10 +82,7 @@ class Worker:
     def _environment(self) -> dict[str, str]:
         pools = ("OMP", "MKL", "OPENBLAS", "CONVKIT")
         environment = os.environ | {f"{pool}_NUM_THREADS": str(self.threads) for pool in pools}
-        # Where times count: fresh pages cost up to 1 us each, and not every library reuses its outputs. Where memory counts,
-        # what is freed must not stay, as it does by default once a large block was freed.
-        kept = (1 << 30, 1 << 40) if self.keeps_memory else (1 << 16, 1 << 16)
-        environment |= dict(zip(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), map(str, kept), strict=True))
+        environment |= KEEP if self.keeps_memory else GIVE_BACK
         return environment | self.limits | ({"CONVKIT_ISA": self.isa} if self.isa else {})
 
     def _last_words(self) -> str:

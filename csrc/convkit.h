@@ -142,7 +142,7 @@ typedef enum { CK_SOFTMAX, CK_LOG_SOFTMAX, CK_SOFTMAX_GRAD, CK_LOG_SOFTMAX_GRAD 
 typedef struct {
     const void *center, *scale, *shift;
     const void *a, *b, *d;                         /* of the gradient */
-    int relu;
+    int relu;                                      /* 6 for relu6 */
     int stream;                                    /* the result is too large for the caches */
 } ck_columns;
 
@@ -193,6 +193,8 @@ typedef struct {
                    const void *dy, ptrdiff_t dy_step, void *sums))                                                          \
     X(act_line, (ck_act act, ptrdiff_t n, const void *x, const void *dy, const double *how, void *y, int stream))           \
     X(softmax_rows, (ck_softmax kind, ptrdiff_t rows, ptrdiff_t n, const void *a, const void *b, void *y))                  \
+    X(cross_entropy_rows, (ptrdiff_t rows, ptrdiff_t n, const void *x, const int64_t *labels, const void *w,                \
+                           const void *each, const double *how, void *y, double *losses))                                   \
     X(column_moments, (ptrdiff_t rows, ptrdiff_t cols, const void *x, ptrdiff_t step, void *sums, ptrdiff_t sums_step))     \
     X(column_apply, (ptrdiff_t rows, ptrdiff_t cols, const ck_columns *g, const void *x, ptrdiff_t step,                    \
                      const void *residual, void *y))                                                                        \
@@ -210,6 +212,8 @@ typedef struct {
                    double *sums))                                                                                           \
     X(blend, (ptrdiff_t pixels, ptrdiff_t channels, const ptrdiff_t *first, const ptrdiff_t *place, ptrdiff_t base,         \
               ptrdiff_t step, const void *weights, const void *source, void *target, int resume))                           \
+    X(blend_pairs, (ptrdiff_t pixels, ptrdiff_t channels, const ptrdiff_t *first, const ptrdiff_t *place,                   \
+                    const void *weights, const void *above, const void *below, const double *lines, void *y, int stream))   \
     X(multiply_add, (ptrdiff_t repeats, void *sink))
 
 #define CK_FIELD(name, arguments) void (*name) arguments;

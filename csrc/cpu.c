@@ -22,7 +22,7 @@ static int runs(const char *isa)
 #if defined(__x86_64__) || defined(_M_X64)
     __builtin_cpu_init();
     if (!strcmp(isa, "avx512"))
-        return __builtin_cpu_supports("avx512f");
+        return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
     if (!strcmp(isa, "avx2"))
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #else

@@ -234,6 +234,8 @@ POOLS = [
     Pool((2, 9, 8, 5), 3, stride=2, padding=1, name="3x3, stride 2, padding 1"),
     Pool((1, 9, 10, 4), 3, stride=1, padding=1, name="3x3, overlapping"),
     Pool((1, 7, 7, 17), 7, name="the whole image"),
+    Pool((2, 6, 7, 18), (3, 7), stride=1, name="one window along a row"),
+    Pool((1, 5, 9, 5), (2, 6), stride=(2, 9), padding=(0, 2), include=False, name="one window that leaves pixels out"),
     Pool((2, 9, 9, 3), 2, stride=3, name="stride over kernel"),
     Pool((3, 11, 1), 2, stride=3, name="1-D, stride over kernel, rows in pieces"),
     Pool((3, 15, 19, 7), (1, 3), stride=(12, 6), name="stride over kernel, rows in pieces"),

@@ -8,6 +8,7 @@ import reference
 from bounds import assert_exact, assert_same_bits, assert_within_rounding
 from cases import Conv, each_dtype, numbers, op
 
+from convkit import ops
 from convkit._core import cpu
 from convkit.plan import conv as plan
 from convkit.plan import geometry
@@ -101,3 +102,20 @@ def test_blocks_are_nearly_equal_and_enough():
             assert 1 <= block <= plan.BLOCK
             assert blocks * block - pixels < blocks
     assert plan.tiling(49, 1, 2048, 512, 1, tile, 4) == (25, 1)
+
+
+@each_dtype
+@pytest.mark.parametrize("case", [(4, 3000, 130, 1), (7, 1500, 600, 2), (190, 513, 257, 1)], ids=str)
+def test_large_filters_that_are_used_once_give_the_bits_of_packed_ones(case, dtype, isa, rng):
+    pixels, channels, outputs, groups = case
+    x, dy, added = (rng.standard_normal((1, pixels, n)).astype(dtype) for n in (channels, outputs, outputs))
+    w, b = rng.standard_normal((outputs, 1, channels // groups)).astype(dtype), rng.standard_normal(outputs).astype(dtype)
+    packed = ops.pack_filters(w, groups=groups)
+    for how in ({}, {"activation": "relu"}, {"residual": added}):
+        want = ops.conv1d(x, packed, b, groups=groups, **how)
+        for threads in (1, 2, 3, 7):
+            np.testing.assert_array_equal(ops.conv1d(x, w, b, groups=groups, threads=threads, **how), want)
+    want = ops.conv1d_grad(dy, x, packed, groups=groups, needs=("x",))[0]
+    for threads in (1, 2, 3, 7):
+        got = ops.conv1d_grad(dy, x, w, groups=groups, needs=("x",), threads=threads)[0]
+        np.testing.assert_array_equal(got, want)

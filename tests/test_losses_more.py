@@ -254,6 +254,28 @@ def test_rows_without_a_label_are_out_of_it():
     assert cross_entropy(z[:1], np.array([0], np.uint8), ignore_index=-100)[0] == want
 
 
+@pytest.mark.parametrize("k", [1, 7, 16, 33, 20001])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_cross_entropy_of_any_number_of_classes(k, dtype, isa, rng):
+    z, labels = (4 * rng.standard_normal((9, k))).astype(dtype), rng.integers(0, k, 9)
+    weights = rng.uniform(0, 2, k).astype(dtype)
+    wide = z.astype(np.float64)
+    log_p = wide - wide.max(axis=1, keepdims=True)
+    log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
+    for smoothing, w in ((0, np.ones(k)), (0.25, weights.astype(np.float64))):
+        how = {"label_smoothing": smoothing, "class_weights": weights if smoothing else None, "reduction": "none"}
+        loss, gradient = cross_entropy(z, labels, **how)
+        t = w * ((1 - smoothing) * (np.arange(k) == labels[:, None]) + smoothing / k)
+        eps = np.finfo(dtype).eps
+        np.testing.assert_allclose(loss, -(t * log_p).sum(axis=1), rtol=20 * eps, atol=100 * eps)
+        np.testing.assert_allclose(gradient, np.exp(log_p) * t.sum(axis=1, keepdims=True) - t, rtol=40 * eps, atol=10 * eps)
+        for threads in (1, 2, 3, 7):
+            with convkit.threads(threads):
+                again = cross_entropy(z, labels, **how)
+            np.testing.assert_array_equal(again[0], loss)
+            np.testing.assert_array_equal(again[1], gradient)
+
+
 Z = np.zeros((2, 3))
 WRONG = [
     (lambda: cross_entropy(Z, [0, 3]), ValueError, r"cross_entropy: labels holds the label 3, wanted 0\.\.2"),

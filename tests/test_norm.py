@@ -100,7 +100,7 @@ def test_layer_and_rms_norm_are_their_formulas(shape, dtype, isa, rng):
 
 
 @pytest.mark.parametrize("shape", [(4, 3), (2, 3, 5), (2, 2, 3, 4), (1, 37, 18)], ids=str)
-@pytest.mark.parametrize("activation", [None, "relu"])
+@pytest.mark.parametrize("activation", [None, "relu", "relu6"])
 @pytest.mark.parametrize("residual", [False, True])
 def test_batch_norm_gradients_are_finite_differences(shape, activation, residual, isa, rng):
     x, dy, r, w, b = draws(rng, shape, np.float64)
@@ -248,7 +248,7 @@ X = np.zeros((2, 3, 4))
         (lambda: ops.batch_norm(X, training=True, momentum=None), TypeError, "momentum must be a number"),
         (lambda: ops.batch_norm(X, training=True, eps=-1e-5), ValueError, "eps must be >= 0 and finite, got -1e-05"),
         (lambda: ops.batch_norm(X, training=1), TypeError, "training must be True or False"),
-        (lambda: ops.batch_norm(X, training=True, activation="tanh"), ValueError, "activation must be one of None, 'relu'"),
+        (lambda: ops.batch_norm(X, training=True, activation="tanh"), ValueError, "must be one of None, 'relu', 'relu6'"),
         (lambda: ops.batch_norm(X, training=True, residual=X[:1]), ValueError, "residual must have the shape of x"),
         (lambda: ops.batch_norm(X, training=True, weight=np.ones((1, 4))), ValueError, r"weight must have shape \(4,\)"),
         (lambda: ops.batch_norm(X.astype(int), training=True), TypeError, "batch_norm: x must be float32 or float64"),

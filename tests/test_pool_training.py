@@ -27,13 +27,14 @@ def test_a_kept_label_gives_the_gradient_of_a_search(case, dtype, isa):
     assert_same_bits(spread(dy), op("max_pool", case, "_grad")(dy, x, case.k, **case.max_how))
 
 
-def test_labels_are_kept_instead_of_the_input():
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_labels_are_kept_instead_of_the_input(dilation):
     x = np.ones((1, 4, 4, 2), np.float32)
     kept = weakref.ref(x)
-    _, spread = pooling.max_pool_in_training("max_pool2d", 2, x, 2, 2, 0, 1, False)
+    y, spread = pooling.max_pool_in_training("max_pool2d", 2, x, 2, 2, dilation - 1, dilation, False)
     del x
     assert kept() is None
-    assert spread(np.ones((1, 2, 2, 2), np.float32)).sum() == 8
+    assert spread(np.ones_like(y)).sum() == y.size
 
 
 @pytest.mark.parametrize(("dy", "error"), [(np.ones((1, 2, 2, 1)), TypeError), (np.ones((1, 2, 1, 1), np.float32), ValueError)])

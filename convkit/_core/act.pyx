@@ -1,7 +1,7 @@
 # Activations, dropout and the steps of optimisers element by element, softmax row by row: chunks of contiguous arrays.
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cython.parallel cimport prange, threadid
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from convkit._core.cpu cimport (CK_ELU, CK_GELU, CK_GELU_TANH, CK_HARD_SWISH, CK_LEAKY, CK_LOG_SOFTMAX, CK_LOG_SOFTMAX_GRAD,
@@ -88,6 +88,45 @@ def softmax(str name, a, b, y, int threads):
     finally:
         drop(&source)
         drop(&other)
+        drop(&target)
+    raise_if_stopped(&signals)
+
+
+cdef void do_losses(const View *x, const int64_t *labels, const View *weights, const View *each, const double *how,
+                    const View *y, double *losses, Py_ssize_t first, Py_ssize_t rows, bint flush) noexcept nogil:
+    cdef Py_ssize_t at = first * y.stride[0]
+    cdef ck_mode mode = ck_flush_subnormals(flush)
+    table(y.buffer.itemsize).cross_entropy_rows(min(rows, y.shape[0] - first), y.shape[4], x.data + at, labels + first,
+                                                weights.data, each.data, how, y.data + at, losses + first)
+    ck_write_mode(mode)
+
+
+def cross_entropy(x, const int64_t[::1] labels, weights, each, double share, double total, double factor, y,
+                  double[::1] losses, int threads):
+    """Losses of the rows and y = factor * gradient: contiguous arrays (rows, n), rows and n >= 1; weights and each (n,) or None.
+
+    The label of a row takes share * its weight, each class what `each` has for it, `total` in all.
+    """
+    cdef View source, weigh, spread, target
+    cdef double how[3]
+    cdef bint flush = flushes()
+    cdef Py_ssize_t task, rows
+    cdef Watch signals = watch()
+    how[0], how[1], how[2] = share, total, factor
+    source.open = weigh.open = spread.open = target.open = False
+    try:
+        lift(&source, x, False)
+        lift(&weigh, weights, False)
+        lift(&spread, each, False)
+        lift(&target, y, True)
+        rows = max(CHUNK // target.shape[4], 1)
+        for task in prange((target.shape[0] - 1) // rows + 1, nogil=True, schedule="static", num_threads=threads):
+            if not stopped(&signals, threadid(), task):
+                do_losses(&source, &labels[0], &weigh, &spread, how, &target, &losses[0], task * rows, rows, flush)
+    finally:
+        drop(&source)
+        drop(&weigh)
+        drop(&spread)
         drop(&target)
     raise_if_stopped(&signals)
 

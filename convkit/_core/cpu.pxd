@@ -1,5 +1,5 @@
 # The contract of csrc/convkit.h as Cython sees it, and what the other modules need of cpu.pyx.
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cdef extern from "convkit.h" nogil:
     ctypedef enum ck_dtype:
@@ -155,6 +155,8 @@ cdef extern from "convkit.h" nogil:
                          int stream) noexcept nogil
         void (*softmax_rows)(ck_softmax kind, Py_ssize_t rows, Py_ssize_t n, const void *a, const void *b,
                              void *y) noexcept nogil
+        void (*cross_entropy_rows)(Py_ssize_t rows, Py_ssize_t n, const void *x, const int64_t *labels, const void *w,
+                                   const void *each, const double *how, void *y, double *losses) noexcept nogil
         void (*column_moments)(Py_ssize_t rows, Py_ssize_t cols, const void *x, Py_ssize_t step, void *sums,
                                Py_ssize_t sums_step) noexcept nogil
         void (*column_apply)(Py_ssize_t rows, Py_ssize_t cols, const ck_columns *g, const void *x, Py_ssize_t step,
@@ -173,6 +175,9 @@ cdef extern from "convkit.h" nogil:
                            double *sums) noexcept nogil
         void (*blend)(Py_ssize_t pixels, Py_ssize_t channels, const Py_ssize_t *first, const Py_ssize_t *place, Py_ssize_t base,
                       Py_ssize_t step, const void *weights, const void *source, void *target, int resume) noexcept nogil
+        void (*blend_pairs)(Py_ssize_t pixels, Py_ssize_t channels, const Py_ssize_t *first, const Py_ssize_t *place,
+                            const void *weights, const void *above, const void *below, const double *lines, void *y,
+                            int stream) noexcept nogil
         void (*multiply_add)(Py_ssize_t repeats, void *sink) noexcept nogil
 
     const char *const ck_isas[]

@@ -4,35 +4,20 @@
 # each pixel; a tap in the padding points at zeros. Where each pixel reads the one of its own place and all of them lie evenly
 # apart, a block is a piece of one line and needs no table: the same sums in the same order.
 from cython.parallel cimport prange, threadid
-from convkit._core.border cimport ceil_div, clip
 from convkit._core.call cimport Fast
 from convkit._core.cpu cimport (CK_MAX_VECS, CK_RESIDUAL, CK_STORED, Watch, ck_finish, ck_flush_subnormals, ck_kernels, ck_mode,
                                 ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
+from convkit._core.pixels cimport BLOCK, Block, Source, Target, locate, point, rebase
 
 cdef enum:
-    BLOCK = 96                                  # most target pixels of a task, as in plan/conv.py
     TAPS = 32                                   # taps in a table of pointers; more of them resume the sums
     LINE = 64                                   # bytes that one fetch brings
     RUN = 10                                    # numbers in a row of `runs`, named in plan/conv.py
     ONCE = 2                                    # blocks of a map so small that filters are fetched ahead, not pixels
     OUTPUTS = 16                                # whose filters are packed together
+    LARGE = 1 << 18                             # bytes of filters whose packed form is better not written to memory
+    INPUTS = 1024                               # of a piece of them that is used at once
     KEPT = 1 << 15                              # most bytes of the tables of pointers that a small call keeps
-
-cdef struct Source:
-    const char *origin
-    Py_ssize_t size[3]                          # d, h, w
-    Py_ssize_t stride[4]                        # bytes: n, d, h, w
-    Py_ssize_t step[3]                          # pixels, from one target pixel to the next
-    Py_ssize_t pixel                            # bytes of the channels of one group
-    const char *zeros
-
-
-cdef struct Target:
-    char *origin
-    Py_ssize_t images
-    Py_ssize_t stride[4]                        # bytes: n, d, h, w
-    Py_ssize_t step[3]                          # pixels, from one pixel of a phase to the next
-
 
 cdef struct Work:                               # what all tasks of a pass share; sizes as in `run`
     const ck_kernels *k
@@ -54,81 +39,6 @@ cdef struct Panel:
     const char *filters
     Py_ssize_t column                           # bytes of the target's pixel before it
     int vecs
-
-
-cdef struct Segment:                            # neighbouring target pixels of one line
-    int first, rows                             # place in the block
-    Py_ssize_t image                            # byte offset of the image
-    Py_ssize_t d, h, w                          # source place of the first pixel for an offset of zero
-
-
-cdef struct Block:
-    int rows, segments
-    Segment segment[BLOCK]
-    char *target[BLOCK]
-
-
-cdef inline void locate(Block *b, const Source *s, const Target *y, const Py_ssize_t *run, Py_ssize_t first) noexcept nogil:
-    """Source places and target addresses of `b.rows` pixels of a phase, from the flat index `first` on."""
-    cdef Py_ssize_t nd = run[4], nh = run[5], nw = run[6]
-    cdef Py_ssize_t w = first % nw, h = first // nw % nh, d = first // (nw * nh) % nd, n = first // (nw * nh * nd), i
-    cdef int row = 0
-    cdef Segment *part
-    cdef char *line
-    b.segments = 0
-    while row < b.rows:
-        part = &b.segment[b.segments]
-        part.first, part.rows, part.image = row, <int>min(nw - w, <Py_ssize_t>(b.rows - row)), n * s.stride[0]
-        part.d, part.h, part.w = d * s.step[0], h * s.step[1], w * s.step[2]
-        line = (y.origin + n * y.stride[0] + (run[7] + d * y.step[0]) * y.stride[1] + (run[8] + h * y.step[1]) * y.stride[2]
-                + (run[9] + w * y.step[2]) * y.stride[3])
-        for i in range(part.rows):
-            b.target[row + i] = line + i * (y.step[2] * y.stride[3])
-        row += part.rows
-        b.segments += 1
-        w, h = 0, h + 1
-        if h == nh:
-            h, d = 0, d + 1
-            if d == nd:
-                d, n = 0, n + 1
-
-
-cdef inline void point(const void **pointers, Py_ssize_t block, const Block *b, const Source *s, const Py_ssize_t *taps,
-                       Py_ssize_t count) noexcept nogil:
-    """The table of pointers: pointers[t * block + r] for tap t and row r."""
-    cdef Py_ssize_t t, d, h, w, lo, hi, r, at, step = s.step[2] * s.stride[3]
-    cdef int i
-    cdef const Segment *part
-    cdef const char *line
-    for t in range(count):
-        for i in range(b.segments):
-            part = &b.segment[i]
-            d, h, w, at = part.d + taps[3 * t], part.h + taps[3 * t + 1], part.w + taps[3 * t + 2], t * block + part.first
-            lo = hi = part.rows                 # rows whose pixels lie inside the line
-            if <size_t>d < <size_t>s.size[0] and <size_t>h < <size_t>s.size[1]:
-                lo = clip(ceil_div(-w, s.step[2]), 0, part.rows)
-                hi = clip(ceil_div(s.size[2] - w, s.step[2]), lo, part.rows)
-                line = s.origin + part.image + d * s.stride[1] + h * s.stride[2]
-                for r in range(lo, hi):
-                    pointers[at + r] = line + w * s.stride[3] + r * step
-            for r in range(lo):
-                pointers[at + r] = s.zeros
-            for r in range(hi, part.rows):
-                pointers[at + r] = s.zeros
-
-
-cdef inline void rebase(const void **pointers, Py_ssize_t block, const size_t *places, const Source *s, int rows,
-                        Py_ssize_t count) noexcept nogil:
-    """The same table from places that were found before: two numbers each, without a branch, so that it is done in words."""
-    cdef size_t *to = <size_t *>pointers
-    cdef const size_t *inside
-    cdef const size_t *offset
-    cdef size_t origin = <size_t>s.origin
-    cdef Py_ssize_t t, i
-    for t in range(count):
-        inside, offset = places + 2 * t * block, places + (2 * t + 1) * block
-        for i in range(rows):
-            to[t * block + i] = (origin & inside[i]) + offset[i]
 
 
 cdef inline void multiply(const Work *work, const Block *b, const void *const *pointers, Py_ssize_t taps,
@@ -212,22 +122,27 @@ cdef class Schedule:
         self.packed = groups * filter_taps * depth * work.vecs * work.k.vector
 
     @property
+    def panel(self):
+        """Most elements of a panel for one channel of the source."""
+        return self.work.k.vecs * self.work.k.vector
+
+    @property
+    def pays_through(self):
+        """Whether packing all filters would write much more than the pixels that use them."""
+        return self.pointwise and self.work.blocks <= ONCE and self.packed * self.work.itemsize >= LARGE
+
+    @property
     def tasks(self):
         """Pieces of work that the threads share out."""
         return self.phases * self.work.groups * self.work.batches * self.work.blocks
 
 
-def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] filters, const real[::1] bias,
-        real[:, :, :, :, :] target, bint relu, int threads,
-        const real[:, :, :, :, :] residual=None):
-    """target = source * filters + bias, and ReLU of it, for the pixels of the schedule's phases.
-
-    `residual`, of the strides of the target, is added before ReLU.
-    """
+cdef Work bound(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] bias, real[:, :, :, :, :] target,
+                bint relu, const real[:, :, :, :, :] residual):
+    """What the tasks of a call share, but the filters."""
     cdef Work work = schedule.work
-    cdef Py_ssize_t i, t, tasks = schedule.tasks
-    work.relu, work.flush = relu, flushes()
-    work.filters = <const char *>&filters[0]
+    cdef Py_ssize_t i
+    work.relu, work.flush, work.filters = relu, flushes(), NULL
     work.bias = <const char *>&bias[0] if bias is not None else NULL
     work.source.origin, work.target.origin = <const char *>&source[0, 0, 0, 0, 0], <char *>&target[0, 0, 0, 0, 0]
     if residual is not None:
@@ -237,11 +152,24 @@ def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] fil
         work.source.size[i] = source.shape[i + 1]
         work.source.stride[i + 1], work.target.stride[i + 1] = source.strides[i + 1], target.strides[i + 1]
     work.source_spacing = work.target_spacing = 0
-    if schedule.pointwise and work.blocks > ONCE:
+    if schedule.pointwise:
         work.source_spacing = spacing(work.source.size, work.source.stride, work.runs + 4, work.target.images, work.itemsize)
         work.target_spacing = spacing(work.runs + 4, work.target.stride, work.runs + 4, work.target.images, work.itemsize)
-    cdef bint even = work.source_spacing != 0 and work.target_spacing != 0
+    return work
+
+
+def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] filters, const real[::1] bias,
+        real[:, :, :, :, :] target, bint relu, int threads,
+        const real[:, :, :, :, :] residual=None):
+    """target = source * filters + bias, and ReLU of it, for the pixels of the schedule's phases.
+
+    `residual`, of the strides of the target, is added before ReLU.
+    """
+    cdef Work work = bound(schedule, source, bias, target, relu, residual)
+    cdef Py_ssize_t t, tasks = schedule.tasks
+    cdef bint even = work.blocks > ONCE and work.source_spacing != 0 and work.target_spacing != 0
     cdef Watch w = watch()
+    work.filters = <const char *>&filters[0]
     for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
         if not stopped(&w, threadid(), t):
             if even:
@@ -364,6 +292,56 @@ cdef bytes places_of(const Work *work):
                     to[i], to[work.block + i] = ~<size_t>0, <size_t>pointers[i] - <size_t>s.origin
             to += 2 * work.block
     return result
+
+
+def run_through(Schedule schedule, const real[:, :, :, :, :] source, const real[:, :, :, :, :] w, bint from_outputs,
+                const real[::1] bias, real[:, :, :, :, :] target, real[:, ::1] room, bint relu, int threads,
+                const real[:, :, :, :, :] residual=None):
+    """As `run`, with filters that are packed a piece at a time in `room` (threads, a panel of `through_depth`), where they are
+    used at once; False, and nothing done, where pixels are not evenly apart."""
+    cdef Work work = bound(schedule, source, bias, target, relu, residual)
+    cdef Py_ssize_t t, panels = work.groups * work.panels
+    cdef Py_ssize_t depth_step = w.strides[0 if from_outputs else 4], col_step = w.strides[4 if from_outputs else 0]
+    cdef Watch signals = watch()
+    if work.source_spacing == 0 or work.target_spacing == 0:
+        return False
+    work.filters = <const char *>&w[0, 0, 0, 0, 0]
+    for t in prange(threads, nogil=True, schedule="static", num_threads=threads):
+        share_through(&work, &signals, threadid(), depth_step, col_step, w.shape[0] // work.groups * w.strides[0],
+                      through_depth(from_outputs), &room[t, 0], panels * t // threads, panels * (t + 1) // threads)
+    raise_if_stopped(&signals)
+    return True
+
+
+cpdef Py_ssize_t through_depth(bint from_outputs) noexcept nogil:
+    """Rows of a piece: filters are read along their memory, and what is made of them stays in a cache."""
+    return OUTPUTS if from_outputs else INPUTS
+
+
+cdef void share_through(const Work *work, Watch *signals, int thread, Py_ssize_t depth_step, Py_ssize_t col_step,
+                        Py_ssize_t group_step, Py_ssize_t run, void *room, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """A range of panels; piece by piece, so that neighbouring panels read neighbouring memory."""
+    cdef Py_ssize_t pixels = work.target.images * work.runs[4] * work.runs[5] * work.runs[6], start = 0, count, number, column
+    cdef const void *line
+    cdef Panel panel
+    cdef ck_finish finish
+    cdef ck_mode mode = ck_flush_subnormals(work.flush)
+    finish.next, finish.residual = NULL, work.residual
+    while start < work.depth and not stopped(signals, thread, start // run):
+        count = min(run, work.depth - start)
+        finish.resume = CK_STORED if start > 0 else work.start
+        finish.relu = work.relu and start + count == work.depth
+        for number in range(first, last):
+            panel = panel_of(work, number // work.panels, number % work.panels, 0, &finish)
+            column = panel.column // work.itemsize - number // work.panels * work.cols
+            work.k.pack_panel(count, finish.cols, panel.vecs, work.filters + number // work.panels * group_step
+                              + start * depth_step + column * col_step, depth_step // work.itemsize,
+                              col_step // work.itemsize, room)
+            line = work.source.origin + number // work.panels * work.source.pixel + start * work.itemsize
+            work.k.line_tiles(pixels, panel.vecs, 1, count, &line, work.source_spacing, room,
+                              work.target.origin + panel.column, work.target_spacing, &finish)
+        start += count
+    ck_write_mode(mode)
 
 
 cdef class Small(Fast):

@@ -77,13 +77,14 @@ cdef void walk_task(const Walk *w, Py_ssize_t task) noexcept nogil:
     ck_write_mode(mode)
 
 
-def walk(int op, Py_ssize_t batches, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t rest, bint relu, x, dy, other, target, also,
+def walk(int op, Py_ssize_t batches, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t rest, int relu, x, dy, other, target, also,
          lines, sums, int threads):
-    """One pass over contiguous arrays; target and also may be arrays that are read."""
+    """One pass over contiguous arrays; target and also may be arrays that are read. relu is 6 for relu6."""
     cdef View views[7]
     cdef Walk w
-    cdef Py_ssize_t task
+    cdef Py_ssize_t task, tasks, each
     cdef int i
+    cdef bint back = op == APPLY or op == GRAD  # from the end, which the pass before has left in the caches
     cdef Watch signals = watch()
     arrays = (x, dy, other, lines, target, also, sums)
     for i in range(7):
@@ -100,9 +101,11 @@ def walk(int op, Py_ssize_t batches, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_
         w.panels, w.chunks = (cols - 1) // w.panel + 1, chunks(rows, cols)
         w.x, w.dy, w.other, w.lines = views[0].data, views[1].data, views[2].data, views[3].data
         w.target, w.also, w.sums = views[4].data, views[5].data, views[6].data
-        for task in prange(batches * (w.chunks + (rest > 0)) * w.panels, nogil=True, schedule="static", num_threads=threads):
+        tasks = batches * (w.chunks + (rest > 0)) * w.panels
+        each = (tasks - 1) // threads + 1       # tasks of a thread
+        for task in prange(tasks, nogil=True, schedule="static", num_threads=threads):
             if not stopped(&signals, threadid(), task):
-                walk_task(&w, task)
+                walk_task(&w, min((task // each + 1) * each, tasks) - 1 - task % each if back else task)
     finally:
         for i in range(7):
             drop(&views[i])

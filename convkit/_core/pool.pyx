@@ -48,6 +48,7 @@ cdef struct Walk:                               # what all tasks share; strides 
     int flipped
     bint merges                                 # a run is one long pixel
     bint labelled
+    bint single                                 # COVER of one window along a row, whose pixels all read the same
     bint flush                                  # of sums; a maximum keeps every number as it is
     bint stream                                 # the target is too large for the caches
     Axis axis[3]
@@ -242,7 +243,7 @@ cdef void pool_row(const Walk *w, Py_ssize_t task) noexcept nogil:
     cdef Py_ssize_t panel = task % w.panels, piece = task // w.panels % w.pieces, line = task // (w.panels * w.pieces)
     cdef Py_ssize_t h = line % w.extent[1], d = line // w.extent[1] % w.extent[0], n = line // (w.extent[1] * w.extent[0])
     cdef Py_ssize_t first = piece * w.piece, last = min(first + w.piece, w.extent[2]), lo, hi, i
-    cdef Py_ssize_t period = w.axis[2].stride if w.op == COVER else 1
+    cdef Py_ssize_t period = w.axis[2].stride if w.op == COVER and not w.single else 1
     cdef Span spans[3]
     cdef Run base
     cdef ck_mode mode = ck_flush_subnormals(w.flush)
@@ -252,10 +253,12 @@ cdef void pool_row(const Walk *w, Py_ssize_t task) noexcept nogil:
     base.target = n * w.target_stride[0] + d * w.target_stride[1] + h * w.target_stride[2] + panel * w.panel
     base.flat = line * w.extent[2] * w.channels + panel * w.panel
     base.flat_step = w.channels
-    base.shift = 1 if w.op == COVER or w.op == SHARE else w.axis[2].stride
+    base.shift = 0 if w.single else 1 if w.op == COVER or w.op == SHARE else w.axis[2].stride
     base.source_step, base.target_step = base.shift * w.source_stride[3], period * w.target_stride[3]
     base.count = spans[0].counted * spans[1].counted
     lo, hi = alike(&w.axis[2], w.op == COVER, w.count)
+    if w.single:
+        lo, hi = 0, min(w.axis[2].kernel - w.axis[2].lo, w.axis[2].size)
     lo = min(max(lo, first), last)
     hi = min(max(hi, lo), last)
     for i in range(first, lo):
@@ -329,7 +332,8 @@ cdef void run(int op, int count, Windows windows, Py_ssize_t piece, Py_ssize_t p
     # A search for labels has just filled the caches with x; without one, ordinary stores are faster.
     w.stream = ((op == COVER and w.labelled and y.shape[0] * y.stride[0] >= STREAM)
                 or (op == SPREAD and x.shape[0] * x.stride[0] >= STREAM))
-    w.merges = (op != MAX_FLAT and (op == SHARE or w.axis[2].stride == 1) and w.panels == 1
+    w.single = op == COVER and not w.labelled and w.axis[2].out == 1
+    w.merges = (op != MAX_FLAT and not w.single and (op == SHARE or w.axis[2].stride == 1) and w.panels == 1
                 and w.source_stride[3] == w.channels and w.target_stride[3] == w.channels)
     tasks = shape.shape[0] * w.extent[0] * w.extent[1] * w.pieces * w.panels
     cdef Watch signals = watch()

@@ -12,6 +12,7 @@ from convkit._core.view cimport View, drop, lift
 
 cdef enum:
     LINES = 64                                  # lines that are added up at a time
+    STREAM = 8 << 20                            # bytes of a result that is written past the caches
 
 
 cdef class Table:
@@ -21,6 +22,7 @@ cdef class Table:
     cdef double *doubles
     cdef float *floats
     cdef readonly Py_ssize_t outputs, sources
+    cdef bint pairs                             # each output has one tap or two neighbouring ones
 
     def __cinit__(self, const Py_ssize_t[::1] first, const Py_ssize_t[::1] place, const double[::1] weight,
                   Py_ssize_t sources):
@@ -36,6 +38,12 @@ cdef class Table:
             self.first[t] = first[t]
         for t in range(taps):
             self.place[t], self.doubles[t], self.floats[t] = place[t], weight[t], <float>weight[t]
+        self.pairs = True
+        for t in range(self.outputs):
+            if first[t + 1] - first[t] == 2:
+                self.pairs &= place[first[t] + 1] == place[first[t]] + 1
+            elif first[t + 1] - first[t] != 1:
+                self.pairs = False
 
     def __dealloc__(self):
         PyMem_Free(self.first)
@@ -68,7 +76,7 @@ cdef struct Work:                               # what all tasks share
     Py_ssize_t outputs[3]
     Py_ssize_t channels, itemsize, piece, pieces
     Py_ssize_t *spans                           # pixels lo <= i < hi of a source line that each piece of a line reads
-    bint flush
+    bint flush, pairs, stream
     const char *x
     char *y
 
@@ -107,6 +115,17 @@ cdef const char *add_lines(const Work *w, Py_ssize_t n, Py_ssize_t od, Py_ssize_
     return room
 
 
+cdef void blend_pairs(const Work *w, Py_ssize_t n, Py_ssize_t h, Py_ssize_t start, Py_ssize_t stop, char *y) noexcept nogil:
+    """Outputs start to stop of line h, of one or two lines of the source."""
+    cdef Py_ssize_t t = w.first[1][h], line = w.sources[2] * w.channels * w.itemsize
+    cdef const char *x = w.x + n * w.sources[1] * line
+    cdef const char *below = x + w.place[1][t + 1] * line if w.first[1][h + 1] - t > 1 else NULL
+    cdef double shares[2]
+    shares[0], shares[1] = weight(w, 1, t), weight(w, 1, t + 1) if below != NULL else 0
+    w.k.blend_pairs(stop - start, w.channels, w.first[2] + start, w.place[2], w.weight[2], x + w.place[1][t] * line, below, shares,
+                    y, w.stream)
+
+
 cdef void blend_line(const Work *w, Py_ssize_t task, char *room) noexcept nogil:
     """One task: outputs start to stop of a line."""
     cdef Py_ssize_t line = task // w.pieces, piece = task % w.pieces, start = piece * w.piece
@@ -114,11 +133,14 @@ cdef void blend_line(const Work *w, Py_ssize_t task, char *room) noexcept nogil:
     cdef Py_ssize_t oh = line % w.outputs[1], od = line // w.outputs[1] % w.outputs[0]
     cdef Py_ssize_t n = line // (w.outputs[1] * w.outputs[0])
     cdef const char *x = room
+    cdef char *y = w.y + (line * w.outputs[2] + start) * w.channels * w.itemsize
     cdef ck_mode mode = ck_flush_subnormals(w.flush)
-    if hi > lo:
-        x = add_lines(w, n, od, oh, lo, (hi - lo) * w.channels, room)
-    w.k.blend(stop - start, w.channels, w.first[2] + start, w.place[2], lo, w.channels, w.weight[2], x,
-              w.y + (line * w.outputs[2] + start) * w.channels * w.itemsize, False)
+    if w.pairs:
+        blend_pairs(w, n, oh, start, stop, y)
+    else:
+        if hi > lo:
+            x = add_lines(w, n, od, oh, lo, (hi - lo) * w.channels, room)
+        w.k.blend(stop - start, w.channels, w.first[2] + start, w.place[2], lo, w.channels, w.weight[2], x, y, False)
     ck_write_mode(mode)
 
 
@@ -155,6 +177,8 @@ cdef void run(Table d, Table h, Table v, const View *x, const View *y, Py_ssize_
     else:
         w.weight[0], w.weight[1], w.weight[2] = <char *>d.floats, <char *>h.floats, <char *>v.floats
     w.k, w.flush, w.x, w.y = table(w.itemsize), flushes(), x.data, y.data
+    w.pairs = d.sources == 1 and d.outputs == 1 and d.pairs and d.doubles[0] == 1 and h.pairs and v.pairs
+    w.stream = y.shape[0] * y.stride[0] >= STREAM
     w.piece, w.pieces = piece, (v.outputs - 1) // piece + 1
     tasks = x.shape[0] * d.outputs * h.outputs * w.pieces
     w.spans = <Py_ssize_t *>PyMem_Malloc(2 * w.pieces * sizeof(Py_ssize_t))

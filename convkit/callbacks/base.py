@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from convkit.callbacks.progress import History
 
 __all__ = ["Callback", "PlainFunction", "Run"]
@@ -41,14 +39,6 @@ class Run:
         """Ask the run to end, after the step or the epoch that is under way; it may be resumed unless it is done."""
         if self.history.stopped is None:
             self.history.stopped, self.done = why, done
-
-    def weights(self) -> dict[str, np.ndarray]:
-        """Copies of all parameters and buffers."""
-        return self.model.get_weights()
-
-    def put_weights(self, weights: dict[str, np.ndarray]) -> None:
-        """Set all parameters and buffers, from what `weights` gave."""
-        self.model.set_weights(weights)
 
 
 class Callback:

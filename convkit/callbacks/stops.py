@@ -63,14 +63,14 @@ class EarlyStopping(Callback):
 
     def epoch_end(self, run: Run, logs: dict[str, Any]) -> None:
         if self.best.update(logs) and self.restore_best:
-            self.weights = run.weights()
+            self.weights = run.model.get_weights()
         if self.best.waited >= self.patience:
             told = f"{self.monitor} has not become better than {self.best.value:.6g} for {self.patience} epochs"
             run.stop(f"EarlyStopping: {told}")
 
     def end(self, run: Run) -> None:
         if self.weights:
-            run.put_weights(self.weights)
+            run.model.set_weights(self.weights)
 
     def state(self) -> dict[str, Any]:
         return {**self.best.state(), **{f"weights/{name}": array for name, array in self.weights.items()}}

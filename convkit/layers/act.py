@@ -234,7 +234,7 @@ class PReLU(Layer):
         def backward(dy: np.ndarray, needs_input: bool) -> np.ndarray:
             dx, da = ops.prelu_grad(dy, x, a)
             for param in self.learning.values():
-                param.grad += da
+                param.learn(da)
             return dx
 
         return ops.prelu(x, a), backward if training else None

@@ -51,6 +51,10 @@ class Filters(Layer):
             self._packed = version, ops.pack_filters(self.filters(self.params["w"].value), groups=self.how.get("groups", 1))
         return self._packed[1]
 
+    def plain(self) -> np.ndarray:
+        """The filters for a step, which uses each of its packed forms once: packed on the way they never reach memory."""
+        return self.filters(self.params["w"].value)
+
     def build(self, *args: Any, **how: Any) -> Shape:
         """As `Layer.build`."""
         self._packed = None
@@ -65,13 +69,14 @@ class Filters(Layer):
         return type(self)._op(x, filters, b, activation=activation, **self.how, **plus)
 
     def _gradients(self, dy: np.ndarray, x: np.ndarray, needs: tuple[str, ...]) -> tuple[np.ndarray | None, ...]:
-        return type(self)._grad(dy, x, self.packed(), needs=needs, **self.how)
+        return type(self)._grad(dy, x, self.plain(), needs=needs, **self.how)
 
     def _forward(
         self, x: np.ndarray, training: bool, activation: str | None = None, residual: np.ndarray | None = None
     ) -> tuple[np.ndarray, Backward | None]:
         activation = activation or self.activation
-        y = self.run(x, self.packed(), self.params["b"].value if self.bias else None, activation, residual)
+        filters, b = self.plain() if training else self.packed(), self.params["b"].value if self.bias else None
+        y = self.run(x, filters, b, activation, residual)
         mask, plus = y if activation else None, residual is not None
 
         def backward(dy: np.ndarray, needs_input: bool) -> Any:
@@ -80,7 +85,7 @@ class Filters(Layer):
             needs = (("x",) if needs_input else ()) + tuple(self.learning)
             dx, *grads = self._gradients(dy, x, needs) if needs else (None,)
             for param, d in zip(self.learning.values(), grads, strict=False):
-                param.grad += d.reshape(param.grad.shape)
+                param.learn(d)
             return (dx, dy) if plus else dx
 
         return y, backward if training else None

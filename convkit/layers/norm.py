@@ -38,7 +38,7 @@ class _Norm(Layer):
 
     def _learn(self, *gradients: np.ndarray) -> None:
         for param, gradient in zip(self.learning.values(), gradients, strict=False):
-            param.grad += gradient
+            param.learn(gradient)
 
 
 class BatchNorm(_Norm):
@@ -55,7 +55,7 @@ class BatchNorm(_Norm):
     eps : float >= 0, default 1e-5
     affine : bool, default True
         Whether there are `w` and `b`.
-    activation : None or "relu"
+    activation : None, "relu" or "relu6"
         Applied in the same pass, backward too.
 
     Raises
@@ -81,8 +81,8 @@ class BatchNorm(_Norm):
     ) -> None:  # fmt: skip
         super().__init__(eps, affine)
         self.momentum = checked_share(momentum, "BatchNorm", "momentum")
-        if activation not in (None, "relu"):
-            raise ValueError(f'BatchNorm: activation must be None or "relu", got {activation!r}')
+        if activation not in (None, "relu", "relu6"):
+            raise ValueError(f'BatchNorm: activation must be None, "relu" or "relu6", got {activation!r}')
         self.activation = activation
 
     def buffer_shapes(self, input_shape: Shape) -> dict[str, Shape]:

@@ -22,7 +22,7 @@ class Param:
         The weights. Set it as a whole (``param.value = w``), or change what `writable` returns: either way layers
         notice and renew what they derived from the old weights.
     grad : ndarray of the shape of value
-        Gradients are added here; `Model.fit` clears them before each step.
+        What `learn` added up since the last `clear`, which `Model.fit` calls before each step; then zeros, in a new array.
     version : int
         Goes up with each change of the value.
 
@@ -39,8 +39,30 @@ class Param:
 
     def __init__(self, value: np.ndarray) -> None:
         self._value = np.ascontiguousarray(value)
-        self.grad = np.zeros_like(self._value)
+        self._grad: np.ndarray | None = None            # None is zeros: most gradients have one part, which needs no sum
         self.version = 0
+
+    @property
+    def grad(self) -> np.ndarray:
+        if self._grad is None:
+            self._grad = np.zeros_like(self._value)
+        return self._grad
+
+    @grad.setter
+    def grad(self, new: np.ndarray) -> None:
+        self._grad = new
+
+    def clear(self) -> None:
+        """Forgets the gradient."""
+        self._grad = None
+
+    def learn(self, gradient: np.ndarray) -> None:
+        """Adds to the gradient; the first one is kept as it is, so it must be nobody else's."""
+        gradient = gradient.reshape(self._value.shape)
+        if self._grad is None:
+            self._grad = gradient.astype(self._value.dtype, copy=False)
+        else:
+            self._grad += gradient
 
     @property
     def value(self) -> np.ndarray:

@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from convkit.losses.targets import class_targets, logits_of, reduced, weights_of
+from convkit.losses.targets import REDUCTIONS, class_targets, logits_of, reduced, weights_of
+from convkit.ops import check, pointwise
 from convkit.ops.check import number
 from convkit.plan import geometry
 
 __all__ = ["cross_entropy", "focal", "kl_divergence"]
-
-CACHED = 1 << 18                                        # bytes of the rows that are worked on at a time
 
 
 def cross_entropy(
@@ -69,12 +68,12 @@ def cross_entropy(
     weights = weights_of(class_weights, k, logits.dtype, op, "class_weights")
     smoothing = number(label_smoothing, op, "label_smoothing", 0, 1)
     logits = logits.reshape(-1, k)
-    if labels.dtype.kind == "f":
-        losses, gradient = _of_probabilities(logits, labels.reshape(-1, k), weights, smoothing)
-        count = float(len(logits))
+    if labels.dtype.kind != "f":
+        check.choice(reduction, REDUCTIONS, op, "reduction")
+        loss, gradient = _of_numbers(logits, labels.reshape(-1), weights, smoothing, ignore_index, reduction)
     else:
-        losses, gradient, count = _of_numbers(logits, labels.ravel(), weights, smoothing, ignore_index)
-    loss, gradient = reduced(losses, gradient, reduction, count, op)
+        losses, gradient = _of_probabilities(logits, labels.reshape(-1, k), weights, smoothing)
+        loss, gradient = reduced(losses, gradient, reduction, float(len(logits)), op)
     return (loss.reshape(rows) if reduction == "none" else loss), gradient.reshape(*rows, k)
 
 
@@ -208,34 +207,23 @@ def _chosen(labels: np.ndarray, ignore_index: int | None) -> tuple[np.ndarray, n
 
 
 def _of_numbers(
-    logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None, smoothing: float, ignore_index: int | None
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Loss of each row, gradient of their sum, and what the mean divides by: a few rows at a time, which stay in the cache."""
-    rows, k = logits.shape
-    at, kept, chosen = _chosen(labels, ignore_index)
-    own = kept.astype(logits.dtype) if weights is None else kept.astype(logits.dtype) * weights[chosen]
-    pull = own * logits.dtype.type(1 - smoothing)       # on the logit of the label
-    each = np.full(k, smoothing / k, logits.dtype) * (1 if weights is None else weights)    # on every logit
-    losses, gradient = np.empty_like(own), np.empty_like(logits)
-    together = max(1, CACHED // (k * logits.itemsize))
-    for part in (slice(start, start + together) for start in range(0, rows, together)):
-        p, some = gradient[part], at[part] - part.start
-        with np.errstate(invalid="ignore"):             # a row of -inf, or with inf, has no softmax: NaN
-            np.subtract(logits[part], logits[part].max(axis=1, keepdims=True), out=p)
-            likely = np.where(pull[part] > 0, pull[part] * p[some, chosen[part]], 0)
-            if smoothing:                               # a class of weight 0 does not count, however impossible it is
-                likely += np.where(each > 0, p * each, 0).sum(axis=1)
-            np.exp(p, out=p)
-            sums, pulls = p.sum(axis=1), pull[part] + each.sum()
-            losses[part] = np.log(sums) * pulls - likely
-            p *= (pulls / sums)[:, None]
-        if smoothing:
-            p -= each
-        p[some, chosen[part]] -= pull[part]
+    logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None, smoothing: float, ignore_index: int | None,
+    reduction: str,
+) -> tuple[Any, np.ndarray]:  # fmt: skip
+    """The loss and its gradient, in one pass over the rows."""
+    k = logits.shape[1]
     if ignore_index is not None:
-        losses[kept == 0] = 0
-        gradient[kept == 0] = 0
-    return losses, gradient, float(own.sum(dtype=np.float64))
+        labels = np.where(labels == ignore_index, -1, labels)           # no class
+    labels = np.ascontiguousarray(labels, np.int64)
+    counted = labels if ignore_index is None else labels[labels >= 0]
+    count = float(len(counted) if weights is None else weights[counted].sum(dtype=np.float64))
+    each = np.full(k, smoothing / k, logits.dtype) * (1 if weights is None else weights) if smoothing else None
+    factor = 1 / count if reduction == "mean" and count else 1.0
+    losses, gradient = pointwise.cross_entropy(logits, labels, weights, each, 1 - smoothing, factor)
+    if reduction == "none":
+        return losses.astype(logits.dtype), gradient
+    total = float(losses.sum())
+    return (total if reduction == "sum" else total / count if count else 0.0), gradient
 
 
 def _of_probabilities(
@@ -254,5 +242,3 @@ def _of_probabilities(
         p *= t.sum(axis=1, keepdims=True)
     p -= t
     return losses, p
-
-

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Checkpoint", "Saved", "read"]
 
 FORMAT, VERSION = "convkit-checkpoint", "1"
+MOST = 4  # differences that an error tells of
 
 
 class Checkpoint(Callback):
@@ -95,7 +96,7 @@ class Checkpoint(Callback):
 
 def state(run: Training) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The run as what JSON can hold, and arrays."""
-    arrays = {f"model/{name}": array for name, array in run.weights().items()}
+    arrays = {f"model/{name}": array for name, array in run.model.saved.items()}
     arrays |= {f"optimizer/{name}": array for name, array in run.optimizer.state(run.model.params).items()}
     for name, metric in run.means.metrics.items():
         arrays |= {f"metric/{name}/{key}": array for key, array in metric.sums.items()}
@@ -105,7 +106,7 @@ def state(run: Training) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         arrays |= {f"callback/{name}/{key}": value for key, value in own.items() if isinstance(value, np.ndarray)}
         told[name] = {key: value for key, value in own.items() if not isinstance(value, np.ndarray)}
     info = {
-        **sizes(run.how, run.data.n),
+        **sizes(run.how, run.data.n), "layers": layers_of(run.model),
         "epoch": run.epoch, "step": run.step, "seconds": run.seconds, "samples": run.means.samples, "loss": run.means.loss,
         "history": run.history.history, "stopped": run.history.stopped if run.done else None, "callbacks": told,
         "rng": {"start": run.start, "began": run.began, "now": run.rng.bit_generator.state},
@@ -151,15 +152,15 @@ class Saved:
 
     def check(self, how: Settings, n: int | None) -> None:
         """ValueError that names what differs, unless it is a checkpoint of such a run of such a model."""
-        there, here = self.part("model"), Run(how.model, None, 1).weights()
-        wrong = [f"{name}, which this model lacks" for name in there.keys() - here.keys()]
-        wrong += [f"no {name}" for name in here.keys() - there.keys()]
-        for name in there.keys() & here.keys():
-            one, other = there[name], here[name]
-            if (one.shape, one.dtype) != (other.shape, other.dtype):
-                wrong.append(f"{name} as {one.dtype} {one.shape}, here it is {other.dtype} {other.shape}")
+        there = self.info["layers"] | {name: f"{a.dtype} {a.shape}" for name, a in self.part("model").items()}
+        here = layers_of(how.model) | {name: f"{a.dtype} {a.shape}" for name, a in how.model.saved.items()}
+        wrong = [f"{there[name]} as {name}, which this model lacks" for name in there if name not in here]
+        wrong += [f"no {name}" for name in here if name not in there]
+        both = [name for name in there if name in here and there[name] != here[name]]
+        wrong += [f"{there[name]} as {name}, here it is {here[name]}" for name in both]
         if wrong:
-            raise ValueError(f"fit: {self.path} is a checkpoint of another model: it has {'; '.join(sorted(wrong))}")
+            more = f"; and {len(wrong) - MOST} differences more" if len(wrong) > MOST else ""
+            raise ValueError(f"fit: {self.path} is a checkpoint of another model: it has {'; '.join(wrong[:MOST])}{more}")
         for name, value in sizes(how, n).items():
             if self.info[name] != value:
                 raise ValueError(f"fit: {self.path} is a checkpoint of a run with {name} {self.info[name]}, here it is {value}")
@@ -179,7 +180,7 @@ class Saved:
             run.optimizer.load_state(run.model.params, self.part("optimizer"))
         except ValueError as error:
             raise ValueError(f"fit: {self.path} does not fit the optimiser: {error}") from error
-        run.put_weights(self.part("model"))
+        run.model.set_weights(self.part("model"))
         for name, rng in known.items():
             self._set(name, rng, info["generators"][name])
         self._set("fit's rng", run.rng, info["rng"]["now"])
@@ -208,6 +209,11 @@ def sizes(how: Settings, n: int | None) -> dict[str, Any]:
     return {"batch_size": how.batch_size, "accumulate": how.accumulate, "training samples": n, "metrics": list(how.metrics)}
 
 
+def layers_of(model: Any) -> dict[str, str]:
+    """How each layer is written."""
+    return {name: repr(layer) for name, layer in model.leaves()}
+
+
 def named(callbacks: tuple[Callback, ...]) -> Iterator[tuple[str, Callback]]:
     """Callbacks by their kind and number."""
     counts: Counter[str] = Counter()
@@ -217,10 +223,9 @@ def named(callbacks: tuple[Callback, ...]) -> Iterator[tuple[str, Callback]]:
         yield f"{kind} {counts[kind]}", callback
 
 
-def generators(layer: Any, name: str = "") -> Iterator[tuple[str, np.random.Generator]]:
-    """All random generators of a model and its layers, by their places."""
-    for key, value in vars(layer).items():
-        if isinstance(value, np.random.Generator):
-            yield f"{name}{key}", value
-    for i, inner in enumerate(getattr(layer, "layers", ())):
-        yield from generators(inner, f"{name}{i}.")
+def generators(model: Any) -> Iterator[tuple[str, np.random.Generator]]:
+    """All random generators of a model and its layers, by name."""
+    for name, owner in (("model", model), *model.leaves()):
+        for key, value in vars(owner).items():
+            if isinstance(value, np.random.Generator):
+                yield f"{name}.{key}", value

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from convkit.callbacks import History, Progress, Run
+from convkit.layers import Param
 from convkit.metrics import Metric
 from convkit.model.interrupt import Interrupt
 from convkit.model.origin import origin
 from convkit.model.samples import Batch, Source
 from convkit.model.settings import Settings
+from convkit.model.several import plain
 
 __all__ = ["Means", "Training", "evaluate"]
 
@@ -51,6 +53,8 @@ class Training(Run):
         self.steps = None if steps is None else math.ceil(steps / how.accumulate)
         self.began = self.start = rng.bit_generator.state
         self.means = Means(how.metrics)
+        self.params: list[Param] = []  # that training changes
+        self.buffers: list[np.ndarray] = []
         self.spent = self.seconds = 0.0  # of this epoch: before the run was resumed, and until now
         self.check_monitors()
 
@@ -91,6 +95,7 @@ class Training(Run):
     def _epoch(self, interrupt: Interrupt, progress: Progress) -> bool:
         """Whether it came to its end."""
         how, start = self.how, time.perf_counter()
+        self.params, self.buffers = list(self.model.learning.values()), list(self.model.buffers.values())
         now = self.rng.bit_generator.state
         if self.step:
             self.rng.bit_generator.state = self.began
@@ -146,21 +151,21 @@ class Training(Run):
         """One step of the optimiser: the gradient of the mean loss over all samples of the batches, in one or several parts."""
         how, model = self.how, self.model
         self._average(False)
-        params = model.learning
-        for param in params.values():
-            param.grad.fill(0)
+        for param in self.params:
+            param.clear()
         total = sum(len(y) for _, y, _ in group)
-        kept = [(buffer, buffer.copy()) for buffer in model.buffers.values()]
+        kept = [(buffer, buffer.copy()) for buffer in self.buffers]
         for x, y, weights in group:
-            outputs, backward = model.forward(x, training=True, needs_input=False)
+            outputs, backward = model.forward(plain(x), training=True, needs_input=False)
             loss, d_outputs = how.loss_of(outputs, y, self._weights(y, weights))
             if how.check_finite and not math.isfinite(loss):
                 self._refuse(loss, x, y, kept)
             if len(y) != total:
-                d_outputs = d_outputs * d_outputs.dtype.type(len(y) / total)
+                share = model.dtype.type(len(y) / total)
+                d_outputs = tuple(d * share for d in d_outputs) if isinstance(d_outputs, tuple) else d_outputs * share
             backward(d_outputs, needs_input=False)
             self.means.add(loss, outputs, y)
-        self.optimizer.step(params.values())
+        self.optimizer.step(self.params)
 
     def _weights(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
         """The weight of each target of a batch, by its sample and by its class."""
@@ -174,7 +179,7 @@ class Training(Run):
         """ValueError that says where the loss stopped being finite; the model is as before the step."""
         for buffer, before in kept:
             buffer[...] = before
-        found = origin(self.model, x, y)
+        found = origin(self.model, plain(x), plain(y))
         for buffer, before in kept:
             buffer[...] = before
         place = f"step {self.step + 1} of epoch {self.epoch + 1}"
@@ -183,7 +188,7 @@ class Training(Run):
     def _average(self, yes: bool) -> None:
         """Have averaged weights in the model, where the optimiser keeps them."""
         if hasattr(self.optimizer, "use_averages"):
-            self.optimizer.use_averages(self.model.learning.values(), yes)
+            self.optimizer.use_averages(self.model.params.values(), yes)
 
 
 def groups(batches: Iterator[Batch], count: int) -> Iterator[list[Batch]]:
@@ -199,7 +204,7 @@ def evaluate(how: Settings, data: Source, size: int, interrupt: Interrupt | None
         for x, y, weights in batches:
             if interrupt is not None and interrupt.asked:
                 break
-            outputs, _ = how.model.forward(x)
+            outputs, _ = how.model.forward(plain(x))
             means.add(how.loss_of(outputs, y, weights)[0], outputs, y)
     return means.values()
 

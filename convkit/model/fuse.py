@@ -1,8 +1,8 @@
 """Fewer passes over memory: steps that one layer can do on the way of another.
 
-Wherever they run: a ReLU after a convolution, a Dense layer, batch norm or `Add`; an `Add` of two after batch norm or a
-convolution. Outside training: a batch norm after a convolution, as filters that hold its scale. Only what nobody else reads is
-left out, and only layers of exactly these classes are fused, as a subclass may compute something else.
+Wherever they run: a ReLU after a convolution, a Dense layer, batch norm or `Add`; a ReLU6 after batch norm; an `Add` of two
+after batch norm or a convolution. Outside training: a batch norm after a convolution, as filters that hold its scale. Only what
+nobody else reads is left out, and only layers of exactly these classes are fused, as a subclass may compute something else.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from convkit.layers import (
     ConvTranspose3D,
     Dense,
     ReLU,
+    ReLU6,
 )
 from convkit.layers.conv import Filters
 from convkit.model.graph import Graph, Step
@@ -32,6 +33,7 @@ __all__ = ["Folded", "folded", "fused"]
 FOLDS = (Conv1D, Conv2D, Conv3D, Dense)                 # their filters can hold a scale for each output
 TAKES_RESIDUAL = (BatchNorm, Conv1D, Conv2D, Conv3D)
 TAKES_RELU = (*TAKES_RESIDUAL, Add, ConvTranspose1D, ConvTranspose2D, ConvTranspose3D, Dense)
+TAKES, NAMES = {ReLU: TAKES_RELU, ReLU6: (BatchNorm,)}, {ReLU: "relu", ReLU6: "relu6"}
 
 
 def fused(graph: Graph) -> Graph:
@@ -39,9 +41,9 @@ def fused(graph: Graph) -> Graph:
     readers, steps = _readers(graph), {}
     for step in graph.steps:
         makers = [_maker(steps, slot, readers) for slot in step.sources]
-        if type(step.layer) is ReLU and _is(makers[0], TAKES_RELU):
+        if _is(makers[0], TAKES.get(type(step.layer), ())):
             before = steps.pop(step.sources[0])
-            step = Step(before.layer, before.sources, step.results, {"activation": "relu"}, before.residual)
+            step = Step(before.layer, before.sources, step.results, {"activation": NAMES[type(step.layer)]}, before.residual)
         elif type(step.layer) is Add and len(makers) == 2:
             for i in (1, 0):
                 if _is(makers[i], TAKES_RESIDUAL) and not makers[i].residual:
@@ -105,7 +107,9 @@ class Folded:
         if filters is None:
             return self.norm.forward(self.conv.forward(x)[0], **fused)
         self.conv.check_input(x)
-        return self.conv.run(x, *filters, fused.get("activation") or self.norm.activation, fused.get("residual")), None
+        act = fused.get("activation") or self.norm.activation
+        y = self.conv.run(x, *filters, "relu" if act == "relu" else None, fused.get("residual"))
+        return ops.relu6(y, out=y) if act == "relu6" else y, None
 
     def _filters(self) -> tuple[Any, np.ndarray] | None:
         params = [*self.conv.params.values(), *self.norm.params.values()]

@@ -11,7 +11,6 @@ import numpy as np
 from convkit.callbacks import Callback, History
 from convkit.layers.base import positive
 from convkit.layers.tensor import Tensor
-from convkit.metrics import Metric
 from convkit.model import files, train
 from convkit.model.graph import traced
 from convkit.model.network import Network
@@ -88,8 +87,9 @@ class Model(Network):
         batch_size: int = 32,
         epochs: int = 1,
         optimizer: Any = "adam",
-        loss: str | Callable = "cross_entropy",
-        metrics: Iterable[str | Callable | Metric] | None = None,
+        loss: Any = "cross_entropy",
+        loss_weights: Any = None,
+        metrics: Any = None,
         validation_split: float = 0.0,
         validation_data: Any = None,
         class_weight: Any = None,
@@ -113,20 +113,25 @@ class Model(Network):
         x : array_like of shape (N, *input_shape), dtype of the model; or a Dataset, or an iterable of batches
             An array is read where it lies, so a callback may write other samples into it for the next epoch. A
             `convkit.data.Dataset` is read ahead by threads. Batches are pairs (x, y), or (x, y, weights of the samples);
-            what gives them must begin anew in each epoch.
+            what gives them must begin anew in each epoch. For several inputs a tuple of arrays, or a dict by `input_names`.
         y : array_like of shape (N,) of class numbers, or (N, K) of probabilities
             For losses that are not about classes, of the shape and dtype of the outputs; for outputs (N, ..., K) with a
-            class at each position, class numbers (N, ...). Left out where x has them.
+            class at each position, class numbers (N, ...). Left out where x has them. For several outputs a tuple of arrays,
+            or a dict by `output_names`.
         batch_size : int, default 32
         epochs : int, default 1
         optimizer : name ("adam", "sgd", ...) or an object of convkit.optim
             An object keeps its averages, so a second `fit` goes on where the first stopped. If it keeps averages of the
             weights (``ema=``), they are what validation, callbacks and the finished model have.
         loss : str or callable (outputs, targets) -> (loss, gradient)
-            The name of a function of convkit.losses; one with options is ``functools.partial(losses.focal, gamma=3)``.
+            The name of a function of convkit.losses; one with options is ``functools.partial(losses.focal, gamma=3)``. For
+            several outputs a tuple or a dict gives each its own; their weighted sum is what is reported and trained on.
+        loss_weights : tuple or dict of float, optional
+            The weight of each output's loss, by default 1.
         metrics : iterable of names ("accuracy", "f1", ...), objects of convkit.metrics or callables
             A callable (outputs, targets) -> float is averaged over batches. By default the accuracy, and nothing for losses
-            that are not about classes.
+            that are not about classes. For several outputs they are for each of them, unless a dict by name says otherwise, and
+            are reported as ``NAME_accuracy``.
         validation_split : float in [0, 1), default 0
             Share of the samples held out, drawn at random, of each class alike.
         validation_data : (x, y), Dataset or iterable of batches, optional
@@ -162,7 +167,7 @@ class Model(Network):
             If the file of `resume` is damaged, or no checkpoint.
         """
         how = Settings(
-            self, batch_size, epochs, optimizer, loss, metrics, verbose, callbacks, check_finite, accumulate
+            self, batch_size, epochs, optimizer, loss, metrics, verbose, callbacks, check_finite, accumulate, loss_weights
         )  # fmt: skip
         return train.train(how, x, y, validation_split, validation_data, class_weight, sample_weight, rng, resume)
 
@@ -172,14 +177,15 @@ class Model(Network):
         y: Any = None,
         *,
         batch_size: int = 256,
-        loss: str | Callable = "cross_entropy",
-        metrics: Iterable[str | Callable | Metric] | None = None,
+        loss: Any = "cross_entropy",
+        loss_weights: Any = None,
+        metrics: Any = None,
     ) -> dict[str, Any]:
         """Loss and metrics over samples, without training.
 
         Parameters
         ----------
-        x, y, batch_size, loss, metrics
+        x, y, batch_size, loss, loss_weights, metrics
             As for `fit`.
 
         Returns
@@ -193,20 +199,22 @@ class Model(Network):
             If an argument is wrong or the model is not built.
         """
         self.built()
-        return train.evaluate(Settings(self, batch_size, loss=loss, metrics=metrics, op="evaluate"), x, y)
+        how = Settings(self, batch_size, loss=loss, loss_weights=loss_weights, metrics=metrics, op="evaluate")
+        return train.evaluate(how, x, y)
 
-    def predict(self, x: Any, *, batch_size: int = 256) -> np.ndarray:
-        """Outputs of the last layer, as they are (logits, if the model ends in Dense).
+    def predict(self, x: Any, *, batch_size: int = 256) -> Any:
+        """Outputs of the model, as they are (logits, if it ends in Dense).
 
         Parameters
         ----------
         x : array_like of shape (N, *input_shape), dtype of the model; or a Dataset, or an iterable of batches
-            Batches may be pairs (x, y) too. A list is an array.
+            Batches may be pairs (x, y) too. A list is an array. For several inputs a tuple of arrays, or a dict by
+            `input_names`.
         batch_size : int, default 256
 
         Returns
         -------
-        ndarray of shape (N, *output_shape)
+        ndarray of shape (N, *output_shape), or a tuple of them for several outputs
 
         Raises
         ------

@@ -14,6 +14,7 @@ from convkit.model.fuse import folded, fused
 from convkit.model.graph import Graph, taken
 from convkit.model.names import LayerList
 from convkit.model.settings import generator
+from convkit.ops.pages import Pages
 
 __all__ = ["Network", "check_weights"]
 
@@ -54,6 +55,13 @@ class Network(Layer):
         self.input_shape: Shape | None = None
         self._fused = fused(graph)
         self._folded = folded(self._fused)
+        self._pages = Pages()
+
+    @property
+    def output_layers(self) -> tuple[Layer | None, ...]:
+        """The layer that gives each output; None if it is an input."""
+        made = {slot: step.layer for step in self.graph.steps for slot in step.results}
+        return tuple(made.get(slot) for slot in self.graph.outputs)
 
     def shapes(self, input_shape: Any) -> list[Shape]:
         """Output shape of each use of a layer for an input shape, without building anything.
@@ -205,10 +213,12 @@ class Network(Layer):
         if not training:
             y = self._folded.infer(arrays)
             return tuple(y) if count > 1 else y[0], None
-        y, walk_back = self._fused.train(arrays, needs_input)
+        with self._pages.used(new_step=True):
+            y, walk_back = self._fused.train(arrays, needs_input)
 
         def backward(dy: Any, needs_input: bool = needs_input) -> Any:
-            dx = walk_back(dy if count > 1 else [dy], needs_input)
+            with self._pages.used():
+                dx = walk_back(dy if count > 1 else [dy], needs_input)
             return tuple(dx) if self.several else dx[0]
 
         return tuple(y) if count > 1 else y[0], backward

@@ -44,24 +44,24 @@ def _watched(model: Any) -> Iterator[list[str]]:
     """Note, in the order of the forward pass, which layers give something that is not finite."""
     found: list[str] = []
 
-    def watch(i: int, layer: Any) -> None:
+    def watch(name: str, layer: Any) -> None:
         forward = layer.forward
 
         def told(*args: Any, **how: Any) -> Any:
             y, backward = forward(*args, **how)
             if not all(map(_finite, y if isinstance(y, tuple) else (y,))):
-                found.append(f"layer {i} ({layer!r})")
+                found.append(f"layer {name} ({layer!r})")
             return y, backward
 
         layer.forward = told
 
-    layers = list(model.layers)
-    for i, layer in enumerate(layers):
-        watch(i, layer)
+    layers = {id(layer): (name, layer) for name, layer in model.leaves()}  # each once, though two models may share it
+    for name, layer in layers.values():
+        watch(name, layer)
     try:
         yield found
     finally:
-        for layer in layers:
+        for _, layer in layers.values():
             del layer.forward
 
 

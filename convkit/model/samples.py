@@ -15,8 +15,9 @@ from convkit.data import ArrayDataset, Dataset, ahead
 from convkit.losses import class_targets
 from convkit.losses.targets import plain_array
 from convkit.model.settings import BINARY_LOSSES, OTHER_LOSSES, Settings
+from convkit.model.several import Several, SeveralDataset, by_name, sample_shape
 
-__all__ = ["Source", "class_weights", "inputs", "samples", "source", "split", "split_size"]
+__all__ = ["Source", "class_weights", "model_inputs", "samples", "source", "split", "split_size"]
 
 Batch = tuple[Any, Any, "np.ndarray | None"]  # x, y, weights
 
@@ -108,7 +109,7 @@ class Stream(Source):
         if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
             raise TypeError(f"{self.how.op}: {self.name}batch {i} must be (x, y) or (x, y, weights), got {_told(batch)}")
         x, y = samples(self.how, *batch[:2], prefix=f"{self.name}batch {i}: ", shape=self.shape)
-        self.shape = x.shape[1:]
+        self.shape = sample_shape(x)
         return x, y, None if len(batch) < 3 else _weights(self.how, batch[2], y, f"weights of batch {i}")
 
     def look(self) -> None:
@@ -131,7 +132,7 @@ def source(how: Settings, x: Any, y: Any, weights: Any = None, *, prefix: str = 
         expected = how.model.input_shape or shape
         if expected is not None and tuple(x.shape) != tuple(expected):
             raise ValueError(f"{op}: the samples of {prefix}x must have shape {tuple(expected)}, got {tuple(x.shape)}")
-        if x.targets is not None:
+        if x.targets is not None and not how.parts:
             _targets(how, plain_array(x.targets, op, f"{prefix}y"), _output(how, tuple(x.shape)), f"{prefix}y")
         return Numbered(how, x, prefix, None if weights is None else _weights(how, weights, x, "sample_weight"), False)
     if y is None:
@@ -146,32 +147,57 @@ def source(how: Settings, x: Any, y: Any, weights: Any = None, *, prefix: str = 
         raise TypeError(f"{op}: {prefix}x is a Dataset, which has its own targets; leave y out")
     mapped = isinstance(x, np.memmap)
     x, y = samples(how, x, y, prefix=prefix, shape=shape)
-    data = ArrayDataset(x, y)
-    data.workers = int(mapped)
+    if isinstance(x, Several) or isinstance(y, Several):
+        data: Dataset = SeveralDataset(x, y)
+    else:
+        data = ArrayDataset(x, y)
+        data.workers = int(mapped)
     return Numbered(how, data, prefix, None if weights is None else _weights(how, weights, y, "sample_weight"), True)
 
 
 def samples(how: Settings, x: Any, y: Any, *, prefix: str = "", shape: Any = None) -> tuple[Any, Any]:
     """x and y as arrays that fit the model, the loss and each other."""
     op, model = how.op, how.model
-    x = inputs(op, f"{prefix}x", x, model, shape)
-    y = plain_array(y, op, f"{prefix}y")
+    x = model_inputs(op, f"{prefix}x", x, model, shape)
     if not len(x):
         raise ValueError(f"{op}: {prefix}x is empty")
-    if y.ndim == 0 or len(y) != len(x):
-        raise ValueError(f"{op}: {prefix}x has {len(x)} samples, {prefix}y has shape {y.shape}")
-    return x, _targets(how, y, _output(how, x.shape[1:]), f"{prefix}y")
+    names, output = model.output_names, _output(how, sample_shape(x))
+    if not how.parts:
+        return x, _of_output(how, len(x), y, output, prefix, "y")
+    given = zip(how.parts, by_name(op, f"{prefix}y", y, names), output, names, strict=True)
+    return x, Several(_of_output(part, len(x), own, each, prefix, f"y[{name!r}]") for part, own, each, name in given)
 
 
-def inputs(op: str, name: str, x: Any, model: Any, shape: tuple[int, ...] | None = None) -> np.ndarray:
-    """x as an array that the model takes; until it is built, of samples of a given shape."""
-    x, dtype, shape = plain_array(x, op, name), model.dtype, model.input_shape or shape
+def _of_output(how: Settings, n: int, y: Any, output: tuple[int, ...], prefix: str, name: str) -> np.ndarray:
+    """The targets of n samples for an output."""
+    y = plain_array(y, how.op, f"{prefix}{name}")
+    if y.ndim == 0 or len(y) != n:
+        raise ValueError(f"{how.op}: {prefix}x has {n} samples, {prefix}{name} has shape {y.shape}")
+    return _targets(how, y, output, f"{prefix}{name}")
+
+
+def model_inputs(op: str, name: str, x: Any, model: Any, shape: Any = None) -> Any:
+    """x as the model takes it: an array, or Several; of the given shape if the model is not built."""
+    shape, dtypes = model.input_shape or shape, (model.dtype, *model.takes)
+    if not model.several:
+        return inputs(op, name, x, dtypes, shape)
+    names = model.input_names
+    given = zip(by_name(op, name, x, names), shape, names, strict=True)
+    arrays = [inputs(op, f"{name}[{own!r}]", array, dtypes, each) for array, each, own in given]
+    if len(set(map(len, arrays))) > 1:
+        raise ValueError(f"{op}: the arrays of {name} must be equally long, got {', '.join(str(len(a)) for a in arrays)}")
+    return Several(arrays)
+
+
+def inputs(op: str, name: str, x: Any, dtypes: tuple[np.dtype, ...], shape: tuple[int, ...] | None) -> np.ndarray:
+    """x as an array of one of the dtypes, the model's own first, whose samples have the given shape."""
+    x = plain_array(x, op, name)
     native = x.dtype.newbyteorder("=")
-    if native not in (dtype, *model.takes):
-        hint = f"write {name}.astype(np.{dtype})"
+    if native not in dtypes:
+        hint = f"write {name}.astype(np.{dtypes[0]})"
         if x.dtype == np.uint8:
             hint += " / 255, or begin the model with layers.Rescale()"
-        raise TypeError(f"{op}: {name} has dtype {x.dtype}, the model works in {dtype}; {hint}")
+        raise TypeError(f"{op}: {name} has dtype {x.dtype}, the model works in {dtypes[0]}; {hint}")
     if x.ndim < 2 or (shape is not None and x.shape[1:] != shape):
         wanted = ", ".join(map(str, shape)) if shape is not None else "..."
         raise ValueError(f"{op}: {name} must have shape (N, {wanted}), got {x.shape}")
@@ -208,6 +234,8 @@ def class_weights(given: Any, how: Settings, output: tuple[int, ...]) -> np.ndar
     """A weight for each class."""
     if given is None:
         return None
+    if how.parts:
+        raise TypeError("fit: class_weight is for models with one output")
     how.needs_reduction("class_weight")
     if not how.about_classes:
         raise TypeError("fit: class_weight is for losses about classes, such as cross_entropy")
@@ -224,7 +252,7 @@ def class_weights(given: Any, how: Settings, output: tuple[int, ...]) -> np.ndar
 
 
 def _output(how: Settings, shape: tuple[int, ...]) -> tuple[int, ...]:
-    return how.model.shapes(shape)[-1]
+    return how.model.output_shape(shape)
 
 
 def _targets(how: Settings, y: np.ndarray, output: tuple[int, ...], name: str) -> np.ndarray:

@@ -14,6 +14,7 @@ from convkit.layers import Softmax
 from convkit.layers.base import positive
 from convkit.losses import LOSSES, binary_cross_entropy, binary_focal, cross_entropy, dice, focal, kl_divergence
 from convkit.metrics import METRICS, Accuracy, Metric, accuracy
+from convkit.model import several
 from convkit.optim import OPTIMIZERS
 from convkit.plan import geometry
 
@@ -49,6 +50,7 @@ class Settings:
         callbacks: Iterable[Callback | Callable] = (),
         check_finite: bool = False,
         accumulate: int = 1,
+        loss_weights: Any = None,
         op: str = "fit",
     ) -> None:
         self.op, self.model, self.check_finite = op, model, bool(check_finite)
@@ -62,19 +64,34 @@ class Settings:
         self.optimizer = optimizer
         if not callable(getattr(self.optimizer, "step", None)) or isinstance(self.optimizer, type):
             raise TypeError(f"{op}: optimizer must be a name or an object with step(params), got {optimizer!r}")
+        self.metrics: dict[str, Metric] = {}
+        self.parts: list[Settings] = []                 # of each output, if there are several
+        names = model.output_names
+        if len(names) > 1:
+            self.factors = several.factors(op, loss_weights, names)
+            self.parts = several.parts(self, loss, metrics, Settings._choose)
+            for i, (name, part) in enumerate(zip(names, self.parts, strict=True)):
+                self.metrics |= {f"{name}_{key}": several.OfOutput(i, metric) for key, metric in part.metrics.items()}
+        elif loss_weights is not None:
+            raise TypeError(f"{op}: loss_weights is for models with several outputs")
+        else:
+            self._choose(loss, metrics, 0)
+        self.callbacks = tuple(_callback(op, callback) for callback in _listed(op, callbacks))
+
+    def _choose(self, loss: Any, metrics: Any, place: int) -> None:
+        """Look up the loss and the metrics of an output."""
+        op, self.metrics = self.op, {}
         self.loss = _function(op, "loss", loss, LOSSES)
         if metrics is None:
             metrics = () if self.loss in OTHER_LOSSES else ("accuracy",)
         if isinstance(metrics, str) or not isinstance(metrics, Iterable):
             raise TypeError(f"{op}: metrics must be a tuple of names or functions, got {metrics!r}")
-        self.metrics: dict[str, Metric] = {}
         for metric in metrics:
             name, metric = _metric(op, metric)
             if name in self.metrics:
                 raise ValueError(f"{op}: two metrics are called {name!r}; give one of them another attribute `name`")
             self.metrics[name] = metric
-        self.callbacks = tuple(_callback(op, callback) for callback in _listed(op, callbacks))
-        if self.loss in (*CLASS_LOSSES, *BINARY_LOSSES) and isinstance(model.layers[-1], Softmax):
+        if self.loss in (*CLASS_LOSSES, *BINARY_LOSSES) and isinstance(self.model.output_layers[place], Softmax):
             raise ValueError(f"{op}: {self.loss.__name__} takes logits; leave out the Softmax at the end of the model")
 
     @property
@@ -85,6 +102,10 @@ class Settings:
 
     def needs_reduction(self, what: str) -> None:
         """TypeError unless the loss can leave the losses of the samples as they are."""
+        if self.parts:
+            for part in self.parts:
+                part.needs_reduction(what)
+            return
         try:
             known = "reduction" in inspect.signature(self.loss).parameters
         except (TypeError, ValueError):
@@ -94,6 +115,11 @@ class Settings:
 
     def loss_of(self, outputs: Any, y: Any, weights: np.ndarray | None) -> tuple[float, Any]:
         """The loss of a batch and its gradient; with weights, the mean of each sample's loss times its weight."""
+        if self.parts:
+            given = zip(self.parts, outputs, y, strict=True)
+            losses, gradients = zip(*(part.loss_of(a, b, weights) for part, a, b in given), strict=True)
+            total = sum(loss * factor for loss, factor in zip(losses, self.factors, strict=True))
+            return total, tuple(d * d.dtype.type(factor) for d, factor in zip(gradients, self.factors, strict=True))
         if weights is None:
             return self.loss(outputs, y)
         losses, gradient = self.loss(outputs, y, reduction="none")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,9 @@ import numpy as np
 from convkit.callbacks import History
 from convkit.data import Dataset, ahead
 from convkit.model import checkpoint, fit
-from convkit.model.samples import Source, class_weights, inputs, source, split, split_size
+from convkit.model.samples import Source, class_weights, model_inputs, source, split, split_size
 from convkit.model.settings import Settings, generator
+from convkit.model.several import plain
 
 __all__ = ["evaluate", "predict", "train"]
 
@@ -37,7 +37,7 @@ def train(
         if size:
             raise ValueError("fit: give validation_split or validation_data, not both")
         held = _validation(how, validation_data, data)
-    weights = class_weights(class_weight, how, model.shapes(data.shape)[-1])
+    weights = class_weights(class_weight, how, model.output_shape(data.shape))
     saved = None if resume is None else checkpoint.read(resume)
     model.build(data.shape)
     if not model.learning:
@@ -73,22 +73,28 @@ def evaluate(how: Settings, x: Any, y: Any) -> dict[str, Any]:
     return fit.evaluate(how, source(how, x, y), how.batch_size)
 
 
-def predict(model: Any, x: Any, batch_size: int) -> np.ndarray:
+def predict(model: Any, x: Any, batch_size: int) -> Any:
     """The outputs for samples, put together."""
-    model.built()
-    size, forward = batch_size, model.forward
+    found = [model.forward(plain(one))[0] for one in _inputs(model, x, batch_size)]
+    if isinstance(found[0], tuple):
+        return tuple(map(np.concatenate, zip(*found, strict=True)))
+    return np.concatenate(found)
+
+
+def _inputs(model: Any, x: Any, size: int) -> Iterator[Any]:
+    """Checked batches of inputs."""
     if isinstance(x, Dataset):
         if not len(x):
             raise ValueError("predict: x is empty")
         rows = [np.arange(start, min(start + size, len(x))) for start in range(0, len(x), size)]
-        return np.concatenate([forward(inputs("predict", "x", one, model))[0] for one, _ in ahead(x, rows)])
-    if isinstance(x, Iterable) and not isinstance(x, (np.ndarray, list, tuple)) and not hasattr(x, "__array__"):
-        batches = ((i, batch[0] if isinstance(batch, tuple) else batch) for i, batch in enumerate(x))
-        first = next(batches, None)
-        if first is None:
+        yield from (model_inputs("predict", "x", one, model) for one, _ in ahead(x, rows))
+    elif isinstance(x, Iterable) and not isinstance(x, (np.ndarray, list, tuple, dict)) and not hasattr(x, "__array__"):
+        i = -1
+        for i, batch in enumerate(x):
+            pair = isinstance(batch, tuple) and not (model.several and isinstance(batch[0], np.ndarray))
+            yield model_inputs("predict", f"batch {i}", batch[0] if pair else batch, model)
+        if i < 0:
             raise ValueError("predict: x gives no batches")
-        checked = (inputs("predict", f"batch {i}", one, model) for i, one in itertools.chain([first], batches))
-        return np.concatenate([forward(one)[0] for one in checked])
-    x = inputs("predict", "x", x, model)
-    starts = range(0, max(len(x), 1), size)  # no samples are one empty batch
-    return np.concatenate([forward(x[start : start + size])[0] for start in starts])
+    else:
+        x = model_inputs("predict", "x", x, model)
+        yield from (x[start : start + size] for start in range(0, max(len(x), 1), size))  # no samples are one empty batch

@@ -9,7 +9,7 @@ from convkit.ops.filters import PackedFilters
 from convkit.plan.conv import SERIAL_FLOP
 
 # With filters that are packed at each call, since they may have changed.
-PLAIN, GRADIENTS = Calls(32), Calls(32)
+PLAIN, GRADIENTS = Calls(64), Calls(64)
 
 
 def keep(x, w, b, how: tuple, conv, runs, packed: PackedFilters) -> None:

@@ -12,6 +12,7 @@ from math import prod
 import numpy as np
 
 from convkit._core import layout
+from convkit.ops import pages
 from convkit.plan import geometry
 
 LAYOUTS = {1: ("NLC", "NCL"), 2: ("NHWC", "NCHW"), 3: ("NDHWC", "NCDHW")}
@@ -176,7 +177,13 @@ def empty(shape, dtype, op: str, zeros: bool = False) -> np.ndarray:
     make = np.zeros if zeros else np.empty
     if count < SMALL:
         return make(shape, dtype)
-    buffer = make(count + spare, dtype)
+    size, again = (count + spare) * dtype.itemsize, pages.current()
+    if again is None or size < pages.LEAST:
+        buffer = make(count + spare, dtype)
+    else:
+        buffer = again.take(size).view(dtype)
+        if zeros:
+            buffer.fill(0)
     start = -layout.address(buffer) % ALIGNMENT // dtype.itemsize
     return buffer[start : start + count].reshape(shape)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from convkit._core import cpu, direct, filters
-from convkit.ops import check
+from convkit.ops import check, scratch
 from convkit.ops.filters import PackedFilters
 from convkit.plan import conv as plan
 
 FILLS = True                                            # grad_filters needs no zeros
+THROUGH = {np.dtype(np.float32): direct.run_through["float"], np.dtype(np.float64): direct.run_through["double"]}
 RUN = {np.dtype(np.float32): direct.run["float"], np.dtype(np.float64): direct.run["double"]}
 
 
@@ -20,9 +21,20 @@ def run(walk: plan.Pass, source, packed: PackedFilters, b, target, relu: bool, t
         target[...] = 0 if b is None else np.maximum(b, 0) if relu else b
     if not len(walk.order):
         return
-    schedule = walk.schedule(source.itemsize)
-    filters, residual = panels(walk, packed, schedule.packed, threads), check.lifted(residual)
+    schedule, residual = walk.schedule(source.itemsize), check.lifted(residual)
+    once = schedule.pays_through and not packed.keeps
+    if once and through(walk, schedule, source, packed, b, target, relu, threads, residual):
+        return
+    filters = panels(walk, packed, schedule.packed, threads)
     RUN[source.dtype](schedule, source, filters, b, target, relu, threads, residual)
+
+
+def through(walk: plan.Pass, schedule, source, packed: PackedFilters, b, target, relu: bool, threads: int, residual) -> bool:
+    """The same for filters that are used once and large beside the pixels, without writing their packed form to memory."""
+    depth = min(walk.depth, direct.through_depth(walk.transposed))
+    with scratch.borrow("convolution", source.dtype, threads * depth * schedule.panel) as (room,):
+        w, room = check.lifted(packed.w), room.reshape(threads, -1)
+        return THROUGH[source.dtype](schedule, source, w, walk.transposed, b, target, room, relu, threads, residual)
 
 
 def panels(walk: plan.Pass, packed: PackedFilters, size: int, threads: int) -> np.ndarray:

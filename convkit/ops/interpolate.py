@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 import numbers
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from convkit._core.call import Calls
 from convkit.ops import check, resampling
 from convkit.plan import geometry
 from convkit.plan import resample as plan
 
 __all__ = ["resize", "resize_grad"]
+
+USUAL_CUBIC = -0.75
+CALLS = Calls(32)                                       # the last ones: the layers of a network
 
 
 def resize(
@@ -73,6 +78,11 @@ def resize(
     (1, 4, 4, 3)
     """
     op = "resize"
+    how = size, scale, mode, coordinates, rounding, antialias, exclude_outside, layout, threads
+    usual = type(cubic_a) is float and cubic_a == USUAL_CUBIC
+    y = CALLS.again((x,), out, how) if usual else None
+    if y is not None:
+        return y
     rule = rule_of(op, mode, coordinates, rounding, antialias, cubic_a, exclude_outside)
     x, first = _images(op, x, "x", layout)
     spatial = x.shape[1:-1]
@@ -83,7 +93,16 @@ def resize(
     if y.size:
         tables = [plan.interpolation(n, o, s, rule).forward for n, o, s in zip(spatial, sizes, scales, strict=True)]
         resampling.blend(op, x, tables, y, threads)
+        if usual and not first:
+            CALLS.keep((x,), y.shape, how, partial(_again, op, tables, y.shape, threads))
     return check.returned(y, out, first)
+
+
+def _again(op: str, tables: list, shape: tuple[int, ...], threads: Any, arrays: tuple, out: np.ndarray | None) -> np.ndarray:
+    """A call that was checked before."""
+    y = check.empty(shape, arrays[0].dtype, op) if out is None else out
+    resampling.blend(op, arrays[0], tables, y, threads)
+    return y
 
 
 def resize_grad(

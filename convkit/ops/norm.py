@@ -13,6 +13,8 @@ from convkit.plan import geometry
 
 __all__ = ["batch_norm", "batch_norm_grad", "group_norm", "group_norm_grad", "instance_norm", "instance_norm_grad"]
 
+ACTIVATIONS = {None: 0, "relu": 1, "relu6": 6}          # as the kernels have them
+
 
 def batch_norm(
     x: Any, running_mean: np.ndarray | None = None, running_var: np.ndarray | None = None, weight: Any = None,
@@ -38,7 +40,7 @@ def batch_norm(
     momentum : float in [0, 1], default 0.1
         Weight of the new value.
     eps : float >= 0, default 1e-5
-    activation : None or "relu"
+    activation : None, "relu" or "relu6"
     residual : array_like of the shape of x, optional
         Added before the activation.
     return_stats : bool, default False
@@ -342,8 +344,8 @@ def checked_eps(value: Any, op: str) -> float:
     return float(value)
 
 
-def _relu(activation: Any, op: str) -> bool:
-    return check.choice(activation, (None, "relu"), op, "activation") == "relu"
+def _relu(activation: Any, op: str) -> int:
+    return ACTIVATIONS[check.choice(activation, tuple(ACTIVATIONS), op, "activation")]
 
 
 def _result(out, x: np.ndarray, first: bool, inputs, op: str) -> np.ndarray:

@@ -58,7 +58,7 @@ def columns(x: np.ndarray, groups: int | None = None, together: bool = False) ->
     return Columns(batches, prod(x.shape[:-1]) // max(batches, 1), x.shape[-1], groups or x.shape[-1])
 
 
-def _figures(op: int, see: Columns, relu: bool, x, dy, y, lines, threads: int) -> np.ndarray:
+def _figures(op: int, see: Columns, relu: int, x, dy, y, lines, threads: int) -> np.ndarray:
     """What the core finds out about each chunk: (batches, chunks, figures, columns)."""
     batches, rows, cols, rest = see.walked
     each = core.chunks(rows, cols) + (rest > 0)
@@ -102,13 +102,13 @@ def _coefficients(see: Columns, stats, weight, bias, eps: float, dtype) -> tuple
     return inverse, center, scale, shift
 
 
-def normalised(x, see: Columns, stats, weight, bias, eps: float, relu: bool, residual, y, threads: int) -> None:
+def normalised(x, see: Columns, stats, weight, bias, eps: float, relu: int, residual, y, threads: int) -> None:
     """y = relu((x - mean) / sqrt(var + eps) * weight + bias + residual), in one pass."""
     _, *lines = _coefficients(see, stats, weight, bias, eps, x.dtype)
     core.walk(core.APPLY, *see.walked, relu, x, None, residual, y, None, _tiled(see, lines, x.dtype), None, threads)
 
 
-def gradients(dy, x, see: Columns, stats, weight, bias, eps: float, relu: bool, y, fixed: bool, dx, dresidual, threads: int):
+def gradients(dy, x, see: Columns, stats, weight, bias, eps: float, relu: int, y, fixed: bool, dx, dresidual, threads: int):
     """Fills dx, and dresidual if there is one; returns the gradients of weight and bias, (channels,) in double.
 
     With `fixed` statistics they do not depend on x. The mask of the relu is y > 0, or is worked out from x again.

@@ -110,3 +110,17 @@ def rows(op: str, kind: str, a: np.ndarray, b: np.ndarray | None, axis: int, out
         flat = (-1, a.shape[-1])
         core.softmax(kind, a.reshape(flat), None if b is None else b.reshape(flat), y.reshape(flat), count)
     return returned(y, out, axes)
+
+
+def cross_entropy(
+    logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None, each: np.ndarray | None, share: float, factor: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Losses, in double, of contiguous rows (n, k), n and k >= 1, and `factor` times the gradient of their sum.
+
+    The class of a row (none if its label is below 0) weighs share * weights[class]; `each` is what every class weighs besides.
+    """
+    gradient, losses = check.empty(logits.shape, logits.dtype, "cross_entropy"), np.empty(len(logits))
+    total = 0.0 if each is None else float(each.sum(dtype=np.float64))
+    count = workers(None, logits.size, "cross_entropy")
+    core.cross_entropy(logits, labels, weights, each, share, total, factor, gradient, losses, count)
+    return losses, gradient

@@ -99,13 +99,19 @@ def max_pool_grad(op, rank, dy, x, kernel_size, stride, padding, dilation, ceil_
         if dx.size:
             _find_and_spread(pool, dy, x, dx, threads)
         return check.returned(dx, None, first)
-    dx = check.empty(pool.x_shape, x.dtype, op, zeros=True)
-    if dx.size:
-        y, flat = np.empty(pool.out_shape, x.dtype), np.empty(pool.out_shape, np.int64)
+    y, flat = np.empty(pool.out_shape, x.dtype), np.empty(pool.out_shape, np.int64)
+    if y.size:
         _walk(core.MAX_FLAT, pool, x, y, threads, flat=flat)
+    return check.returned(_scatter(op, pool, dy, flat, threads), None, first)
+
+
+def _scatter(op: str, pool: plan.Pool, dy, flat: np.ndarray, threads: int) -> np.ndarray:
+    """dx of a maximum: each dy where its flat index says."""
+    dx = check.empty(pool.x_shape, dy.dtype, op, zeros=True)
+    if dx.size:
         lines = (a.reshape(a.shape[0], -1, a.shape[-1]) for a in (np.ascontiguousarray(dy), flat, dx))
         core.scatter(*lines, plan.PANEL, threads)
-    return check.returned(dx, None, first)
+    return dx
 
 
 def _find_and_spread(pool: plan.Pool, dy, x, dx, threads: int) -> None:
@@ -118,21 +124,26 @@ def _find_and_spread(pool: plan.Pool, dy, x, dx, threads: int) -> None:
 
 
 def max_pool_in_training(op, rank, x, kernel_size, stride, padding, dilation, ceil_mode):
-    """max_pool, channels last, and a function dy -> dx: it keeps where each maximum was, a byte an output, not x."""
+    """max_pool, channels last, and a function dy -> dx: it keeps where each maximum was, not x.
+
+    That is a byte an output, its place in the window, or, where that may not do, its place in the image in as few as hold it.
+    """
     x = check.images(check.array(x, op, "x"), rank, False, op)
     pool = _plan(op, x.shape, kernel_size, stride, padding, dilation, ceil_mode)
-    if not pool.labelled:
-        how = kernel_size, stride, padding, dilation, ceil_mode
-        y = max_pool(op, rank, x, *how, return_indices=False, layout=None, out=None, threads=None)
-        return y, lambda dy: max_pool_grad(op, rank, dy, x, *how, layout=None, threads=None)
-    y, labels = check.empty(pool.out_shape, x.dtype, op), np.empty(pool.out_shape, np.uint8)
+    y = check.empty(pool.out_shape, x.dtype, op)
+    labels = np.empty(pool.out_shape, np.uint8 if pool.labelled else np.int64)
     if y.size:
-        _walk(core.MAX, pool, x, y, _workers(None, pool, op), labels=labels)
+        where = {"labels" if pool.labelled else "flat": labels}
+        _walk(core.MAX if pool.labelled else core.MAX_FLAT, pool, x, y, _workers(None, pool, op), **where)
+    if not pool.labelled:
+        labels = (labels + 1).astype(np.min_scalar_type(prod(pool.x_shape[1:-1])))          # 0 is none
 
     def backward(dy):
         dy = _gradient(op, rank, dy, pool, False)
         check.same_dtype(op, dy=dy, y=y)
-        return _spread(op, pool, dy, labels, _workers(None, pool, op))
+        if pool.labelled:
+            return _spread(op, pool, dy, labels, _workers(None, pool, op))
+        return _scatter(op, pool, dy, labels.astype(np.int64) - 1, _workers(None, pool, op))
 
     return y, backward
 

@@ -22,12 +22,13 @@ CK_INLINE vf act_value(const ck_act act, vf x, vf a, vf b, vf c)
     case CK_ELU:
         return v_if_less(v_zero(), x, a * x, b * expm1_of(v_min(v_zero(), c * x)));
     case CK_GELU:
-        return v_max(of(BY_TYPE(-15, -39)), x) * normal_of(x, &rest);
+        t = v_min(of(BY_TYPE(15, 39)), magnitude(x));
+        return v_fma(-t, tail_of(t, &rest), v_max(v_zero(), x));
     case CK_GELU_TANH:
         x = v_max(of(BY_TYPE(-12, -24)), x);
         return x * logistic_of(x * v_fma(x * x, of(0.071354816272600248776), of(1.59576912160573071175)), &rest);
     case CK_SILU:
-        return v_max(of(BY_TYPE(-105, -747)), x) * logistic_of(x, &rest);
+        return silu_of(x);
     case CK_MISH:                                   /* tanh(log(1 + e)) = n / (n + 2), n = e (e + 2), e = e^x */
         x = v_max(of(BY_TYPE(-105, -747)), x);
         t = exp_of(v_min(of(BY_TYPE(20, 40)), x));
@@ -65,9 +66,10 @@ CK_INLINE vf act_slope(const ck_act act, vf x, vf dy, vf a, vf b, vf c)
     case CK_ELU:
         return v_if_less(v_zero(), x, a * dy, b * c * dy * exp_of(v_min(v_zero(), c * x)));
     case CK_GELU:
-        s = normal_of(x, &rest);
-        x = v_max(of(BY_TYPE(-15, -39)), v_min(of(BY_TYPE(15, 39)), x));
-        return dy * v_fma(x, rest, s);
+        t = v_min(of(BY_TYPE(15, 39)), magnitude(x));
+        s = tail_of(t, &rest);
+        s = v_fma(t * of(-0.39894228040143267794), rest, s);
+        return dy * v_if_less(v_zero(), x, of(1) - s, s);
     case CK_GELU_TANH:
         x = v_max(of(BY_TYPE(-12, -24)), v_min(of(BY_TYPE(12, 24)), x));
         t = x * x;

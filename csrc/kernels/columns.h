@@ -1,11 +1,11 @@
 /* Normalisation by statistics of columns: of each channel over the pixels, which are rows.
  *
  *     column_moments   of each column: m, about its mean; the sum of x - m, and that of (x - m)^2
- *     column_apply     y = relu( (x - center) * scale + shift + residual )
+ *     column_apply     y = relu( (x - center) * scale + shift + residual ), or relu6
  *     column_sums      of each column: the sum of g, and that of g * (x - center)
  *     column_grad      dx = a * g + (b * (x - center) + d),  dresidual = g
  *
- * where g is dy, but 0 where the relu gave 0: read off `y` where there is one, else worked out again from x.
+ * where g is dy, but 0 where the relu gave 0, or relu6 6: read off `y` where there is one, else worked out again from x.
  *
  * x, y, dy, ...   rows `step` apart; residual, y of the gradients, and dresidual may be NULL
  * sums            one line for each figure, `sums_step` apart
@@ -75,7 +75,7 @@ CK_INLINE vf normal_word(const ck_columns *g, ptrdiff_t c, ptrdiff_t n, vf off)
 CK_INLINE void apply_words(const int plus, ptrdiff_t rows, ptrdiff_t cols, const ck_columns *g, const real *x, ptrdiff_t step,
                            const real *residual, real *y)
 {
-    const vf least = v_set1(g->relu ? 0 : (real)-INFINITY);
+    const vf least = v_set1(g->relu ? 0 : (real)-INFINITY), most = v_set1(g->relu == 6 ? 6 : (real)INFINITY);
     const int stream = g->stream && (uintptr_t)y % sizeof(vf) == 0 && step % VL == 0;
     for (ptrdiff_t r = 0; r < rows; r++)
         for (ptrdiff_t c = 0; c < cols; c += VL) {
@@ -83,7 +83,7 @@ CK_INLINE void apply_words(const int plus, ptrdiff_t rows, ptrdiff_t cols, const
             vf t = normal_word(g, c, n, word(x + at, n) - word((const real *)g->center + c, n));
             if (plus)
                 t = v_add(t, word(residual + at, n));
-            t = v_max(least, t);
+            t = v_min(most, v_max(least, t));
             if (stream && n >= VL)
                 v_stream(y + at, t);
             else
@@ -108,7 +108,8 @@ CK_INLINE vf let_through(const ck_columns *g, ptrdiff_t c, ptrdiff_t n, const re
     const vf slope = word(dy, n);
     if (!g->relu)
         return slope;
-    return v_if_less(v_zero(), y ? word(y, n) : normal_word(g, c, n, off), slope, v_zero());
+    const vf t = y ? word(y, n) : normal_word(g, c, n, off), through = v_if_less(v_zero(), t, slope, v_zero());
+    return g->relu == 6 ? v_if_less(t, v_set1(6), through, v_zero()) : through;
 }
 
 CK_INLINE void panel_sums(const int vecs, ptrdiff_t n, ptrdiff_t rows, ptrdiff_t c, const ck_columns *g, const real *dy,

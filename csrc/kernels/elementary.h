@@ -1,9 +1,9 @@
 /* Elementary functions of SIMD words: exp, expm1, log1p, the logistic function, tanh and the normal distribution.
  *
  * Range reduction and reconstruction are those of fdlibm (Sun Microsystems, freely usable): e^x = 2^n e^r with a two-part ln 2,
- * and log(1+f) from s = f/(2+f). The polynomials are minimax fits of our own (Remez exchange in 50 digits); the bound beside
- * each is its relative error. Functions made of these are within 4 ULP, and gelu, whose tail multiplies the error of x^2, within
- * 8 + x^2 (tests/test_activations.py, against long double).
+ * and log(1+f) from s = f/(2+f). The polynomials and quotients are minimax fits of our own (Remez exchange in 50 digits, linear
+ * programs for those of floats that have a short form); the bound beside each is its relative error. Functions made of these are
+ * within 4 ULP, and gelu, whose tail multiplies the error of x^2, within 8 + x^2 (tests/test_activations.py, against long double).
  * NaN gives NaN; subnormal results are right unless the floating-point mode flushes them.
  */
 #include <math.h>
@@ -43,30 +43,49 @@ static const real EXP_TERMS[] = {
 #endif
 };
 
-/* e^x = 2^n (1 + p), from the p that it returns. */
-CK_INLINE vf exp_parts(vf x, vf *n)
+#if !CK_DOUBLE
+/* (e^r - 1) / r there, and (2^f - 1) / f for |f| <= 1/2; of the error of what they are part of: 2^-23.4. */
+static const real SHORT_EXP_TERMS[] = { 0.9999997019767761f, 0.4999914765357971f, 0.1666763722896576f, 0.04189799353480339f,
+                                        0.008290315046906471f };
+static const real EXP2_TERMS[] = { 0.6931470036506653f, 0.24022240936756134f, 0.05550733953714371f, 0.009671538136899471f,
+                                   0.001326471334323287f };
+#endif
+
+CK_INLINE vf whole_of(vf a, vf b)                                             /* a b, rounded to whole numbers */
 {
-    const vf shift = of(BY_TYPE(0x1.8p23, 0x1.8p52));                         /* adding it rounds to a whole number */
-    *n = v_fma(x, of(1.44269504088896340736), shift) - shift;
-    vf r = v_fma(*n, of(-BY_TYPE(0.693359375, 6.93147180369123816490e-01)), x);
-    r = v_fma(*n, of(-BY_TYPE(-2.12194440054690583e-4, 1.90821492927058770002e-10)), r);
-    return v_fma(r * r, POLYNOMIAL(r, EXP_TERMS), r);
+    const vf shift = of(BY_TYPE(0x1.8p23, 0x1.8p52));                         /* adding it rounds */
+    return v_fma(a, b, shift) - shift;
+}
+
+/* e^x = 2^n e^r, from the r that it returns. */
+CK_INLINE vf exp_rest(vf x, vf *n)
+{
+    *n = whole_of(x, of(1.44269504088896340736));
+    const vf r = v_fma(*n, of(-BY_TYPE(0.693359375, 6.93147180369123816490e-01)), x);
+    return v_fma(*n, of(-BY_TYPE(-2.12194440054690583e-4, 1.90821492927058770002e-10)), r);
+}
+
+/* For x from where the result is zero to where it is infinite. */
+CK_INLINE vf exp_within(vf x)
+{
+    vf n;
+    const vf r = exp_rest(x, &n);
+#if CK_DOUBLE
+    return v_scale(of(1) + v_fma(r * r, POLYNOMIAL(r, EXP_TERMS), r), n);
+#else
+    return v_scale(v_fma(r, POLYNOMIAL(r, SHORT_EXP_TERMS), of(1)), n);
+#endif
 }
 
 /* For x up to where the result is infinite. */
-CK_INLINE vf exp_of(vf x)
-{
-    vf n;
-    const vf p = exp_parts(v_max(of(BY_TYPE(-105, -747)), x), &n);
-    return v_scale(of(1) + p, n);
-}
+CK_INLINE vf exp_of(vf x) { return exp_within(v_max(of(BY_TYPE(-105, -747)), x)); }
 
 /* e^x - 1 for x <= 0. */
 CK_INLINE vf expm1_of(vf x)
 {
     vf n;
-    const vf p = exp_parts(v_max(of(BY_TYPE(-20, -40)), x), &n), two_n = v_scale(of(1), n);
-    return v_fma(two_n, p, two_n - of(1));
+    const vf r = exp_rest(v_max(of(BY_TYPE(-20, -40)), x), &n), two_n = v_scale(of(1), n);
+    return v_fma(two_n, v_fma(r * r, POLYNOMIAL(r, EXP_TERMS), r), two_n - of(1));
 }
 
 /* 1 / (1 + e^-x), and 1 minus that. */
@@ -77,11 +96,33 @@ CK_INLINE vf logistic_of(vf x, vf *rest)
     return v_if_less(x, v_zero(), e * near_one, near_one);
 }
 
+/* x / (1 + e^-x): one division, no product of zero and infinity. */
+CK_INLINE vf silu_of(vf x)
+{
+    const vf down = v_max(of(BY_TYPE(-105, -747)), -magnitude(x)), e = exp_within(down);
+    return v_if_less(x, v_zero(), down * e, x) / (of(1) + e);
+}
+
+#if CK_DOUBLE
 CK_INLINE vf tanh_of(vf x)
 {
     const vf t = expm1_of(of(-2) * magnitude(x));
     return with_sign(magnitude(t / (of(2) + t)), x);
 }
+#else
+/* tanh(a) / a of a^2, a quotient, for 0 <= a <= 8.7: 2^-26.0. */
+static const real TANH_OVER[] = { 0.9999999854743242f, 0.13400500434879803f, 0.00351878315879069f, 2.0994441991829088e-05f,
+                                  1.389841634173303e-08f };
+static const real TANH_UNDER[] = { 1, 0.46733820741738397f, 0.025965045238561153f, 0.00033237104415302914f,
+                                   7.996860877697612e-07f };
+
+CK_INLINE vf tanh_of(vf x)
+{
+    const vf a = v_min(of(8.7), magnitude(x)), square = a * a;
+    const vf t = a * POLYNOMIAL(square, TANH_OVER) / POLYNOMIAL(square, TANH_UNDER);
+    return with_sign(v_min(of(1), t), x);
+}
+#endif
 
 /* (log(1+f) / s - 2) / s^2 of s^2 with s = f / (2 + f), |s| <= tan(pi/8)^2; of the error of the logarithm: 2^-30.2, 2^-59.4. */
 static const real LOG_TERMS[] = {
@@ -102,28 +143,33 @@ CK_INLINE vf log1p_of(vf e)
     return v_if_less(bound, e, of(0.69314718055994530942) + sum, sum);
 }
 
-/* Phi(-a) e^(a^2/2) (a + k) of t = (a - k) / (a + k), Phi the normal distribution, k = 4 and 5; 0 <= a <= 15 and 39:
- * 2^-26.7, 2^-57.2. */
-static const real TAIL_TERMS[] = {
+/* Phi(-a) = e^(-a^2/2) m(a) for the normal distribution Phi, and e^(-a^2/2) in `bell`, for 0 <= a <= 15 and 39. */
 #if CK_DOUBLE
+/* m(a) (a + 5) of t = (a - 5) / (a + 5): 2^-57.2. */
+static const real TAIL_TERMS[] = {
     0.76919304975006295591, -0.66538250289005678118, 0.49530561596997729932, -0.31353315667129619742, 0.16502036617033740835,
     -0.06911863870656994473, 0.020795066800837820632, -0.0029933767667063093618, -0.00079786940801091872391,
     0.00054489903339483081348, -0.0000593756747859791423, -0.000049762654926307322969, 0.000016681041198824759558,
     3.9803847379584727301e-6, -2.7689524209148255799e-6, -3.3553723908931431758e-7, 4.3288401099336990078e-7,
     4.0880517804715329407e-8, -6.6011441186888099664e-8, -8.2948160286187719641e-9, 7.9421375131587169356e-9,
     1.4319744648495468897e-9, -3.0288942967604008525e-10
-#else
-    0.7552851353f, -0.6078965799f, 0.3871369163f, -0.186523656f, 0.0604034909f, -0.007524004503f, -0.003510213503f,
-    0.001568407164f, 0.0001746594916f, -0.0001341964252f
-#endif
 };
 
-/* Phi(x), the share of the normal distribution below x, and its density e^(-x^2/2) / sqrt(2 pi). */
-CK_INLINE vf normal_of(vf x, vf *density)
+CK_INLINE vf tail_of(vf a, vf *bell)
 {
-    const vf a = v_min(of(BY_TYPE(15, 39)), magnitude(x)), square = a * a, rest = v_fma(a, a, -square);
-    const vf e = exp_of(of(-0.5) * square), bell = v_fma(of(-0.5) * rest, e, e), k = of(BY_TYPE(4, 5)), q = of(1) / (a + k);
-    const vf tail = bell * POLYNOMIAL((a - k) * q, TAIL_TERMS) * q;
-    *density = bell * of(0.39894228040143267794);
-    return v_if_less(v_zero(), x, of(1) - tail, tail);
+    const vf square = a * a, rest = v_fma(a, a, -square), e = exp_within(of(-0.5) * square), q = of(1) / (a + of(5));
+    *bell = v_fma(of(-0.5) * rest, e, e);
+    return *bell * POLYNOMIAL((a - of(5)) * q, TAIL_TERMS) * q;
 }
+#else
+/* m(a), a quotient: (1 + a^2/8) 2^-23.0, beside which the exponent of the bell is as exact. */
+static const real TAIL_OVER[] = { 0.4999999407488928f, 0.3478893707311433f, 0.11147280699542333f, 0.015147776076438814f };
+static const real TAIL_UNDER[] = { 1, 1.4936565447218475f, 0.9147727925048056f, 0.27909084637163745f, 0.037979364290905884f };
+
+CK_INLINE vf tail_of(vf a, vf *bell)
+{
+    const vf half = a * of(-0.72134752044448170368), n = whole_of(half, a), f = v_fma(half, a, -n);
+    *bell = v_scale(v_fma(f, POLYNOMIAL(f, EXP2_TERMS), of(1)), n);
+    return *bell * (POLYNOMIAL(a, TAIL_OVER) / POLYNOMIAL(a, TAIL_UNDER));
+}
+#endif

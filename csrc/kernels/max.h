@@ -102,6 +102,43 @@ CK_INLINE void E_NAME(max_pixel)(const int vecs, const int indexed, const ptrdif
     }
 }
 
+#if E_FLOAT
+/* Whole words of channels by v_max, half of the work: it passes over NaN, so the sum of all that is read tells whether there is
+ * one (or infinities of both signs, which is as rare), and then nothing is written. */
+CK_INLINE int E_NAME(max_plain)(const int vecs, const ck_taps *taps, const E *x, E *y)
+{
+    vf best[4], sum[4];
+#pragma GCC unroll 4
+    for (int v = 0; v < vecs; v++) {
+        best[v] = taps->resume ? v_load(y + v * VL) : v_set1(E_LOWEST);
+        sum[v] = taps->resume ? best[v] : v_zero();
+    }
+    for (ptrdiff_t t = 0; t < taps->count; t++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++) {
+            const vf a = v_load(x + taps->offset[t] + v * VL);
+            best[v] = v_max(a, best[v]);
+            sum[v] = v_add(sum[v], a);
+        }
+#pragma GCC unroll 4
+    for (int v = 1; v < vecs; v++)
+        sum[0] = v_add(sum[0], sum[v]);
+    const E all = v_sum(sum[0]);
+    if (all != all)
+        return 0;
+#pragma GCC unroll 4
+    for (int v = 0; v < vecs; v++)
+        v_store(y + v * VL, best[v]);
+    return 1;
+}
+
+static __attribute__((noinline)) void E_NAME(max_odd)(ptrdiff_t channels, const ck_taps *taps, const E *x, E *y)
+{
+    for (ptrdiff_t c = 0; c < channels; c += VL)
+        E_NAME(max_pixel)(1, 0, VL, taps, 0, x + c, y + c, NULL);
+}
+#endif
+
 CK_INLINE void E_NAME(max_line)(const int indexed, ptrdiff_t pixels, ptrdiff_t channels, const ck_taps *taps, E_LANE top,
                                 const E *x, ptrdiff_t x_step, E *y, uint8_t *index, ptrdiff_t y_step)
 {
@@ -110,7 +147,12 @@ CK_INLINE void E_NAME(max_line)(const int indexed, ptrdiff_t pixels, ptrdiff_t c
         E *to = y ? y + p * y_step : NULL;
         uint8_t *mark = indexed ? index + p * y_step : NULL;
         ptrdiff_t c = 0;
-        for (; c + 4 * LENGTH <= channels; c += 4 * LENGTH)
+#if E_FLOAT
+        for (; !indexed && c + 4 * LENGTH <= channels; c += 4 * LENGTH)
+            if (!E_NAME(max_plain)(4, taps, x + c, to + c))
+                E_NAME(max_odd)(4 * LENGTH, taps, x + c, to + c);
+#endif
+        for (; (indexed || !E_FLOAT) && c + 4 * LENGTH <= channels; c += 4 * LENGTH)
             E_NAME(max_pixel)(4, indexed, LENGTH, taps, top, x + c, to ? to + c : NULL, indexed ? mark + c : NULL);
         for (; c + LENGTH <= channels; c += LENGTH)
             E_NAME(max_pixel)(1, indexed, LENGTH, taps, top, x + c, to ? to + c : NULL, indexed ? mark + c : NULL);

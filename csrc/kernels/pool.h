@@ -18,8 +18,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { NARROW = sizeof(vf) < 32 ? sizeof(vf) : 32 };   /* AVX-512F alone compares 8 and 16 bit integers 32 bytes at a time */
-
 #define E real
 #define E_FLOAT 1
 #if CK_DOUBLE
@@ -50,7 +48,7 @@ enum { NARROW = sizeof(vf) < 32 ? sizeof(vf) : 32 };   /* AVX-512F alone compare
 #define E_FLOAT 0
 #define E_LANE int16_t
 #define E_LOWEST INT16_MIN
-#define E_VECTOR NARROW
+#define E_VECTOR sizeof(vf)
 #define E_NAME(name) name##_int16
 #include "max.h"
 
@@ -58,7 +56,7 @@ enum { NARROW = sizeof(vf) < 32 ? sizeof(vf) : 32 };   /* AVX-512F alone compare
 #define E_FLOAT 0
 #define E_LANE int8_t
 #define E_LOWEST INT8_MIN
-#define E_VECTOR NARROW
+#define E_VECTOR sizeof(vf)
 #define E_NAME(name) name##_int8
 #include "max.h"
 
@@ -107,13 +105,16 @@ CK_INLINE void sum_pixel(const int vecs, const int picked, const int stream, con
         const ptrdiff_t from = taps->offset[t];
 #pragma GCC unroll 4
         for (int v = 0; v < vecs; v++) {
-            vf a = n == VL ? v_load(x + from + v * VL) : v_load_n(x + from + v * VL, n);
-            if (picked) {
+            const vf a = n == VL ? v_load(x + from + v * VL) : v_load_n(x + from + v * VL, n);
+            if (picked && n < VL) {
                 uint8_t labels[VL] = { 0 };
                 memcpy(labels, index + from + v * VL, (size_t)n);
-                a = v_pick(a, labels, taps->label[t]);
+                sums[v] = v_add_where(sums[v], a, labels, taps->label[t]);
+            } else if (picked) {
+                sums[v] = v_add_where(sums[v], a, index + from + v * VL, taps->label[t]);
+            } else {
+                sums[v] = v_add(sums[v], a);
             }
-            sums[v] = v_add(sums[v], a);
         }
     }
 #pragma GCC unroll 4

@@ -98,3 +98,50 @@ static void softmax_rows(ck_softmax kind, ptrdiff_t rows, ptrdiff_t n, const voi
         }
     }
 }
+
+/* Cross-entropy of the softmax of each row against a label, of class weights w and of what smoothing spreads over all classes:
+ *
+ *     loss = -pull * l[label] - sum(each * l),   y = factor * (softmax * (pull + sum(each)) - each - pull at the label)
+ *
+ * where l is the log-softmax and pull = share * w[label]; how holds share, the sum of each, and factor. w and each may be NULL for
+ * 1 and 0. A label below 0 stands for none. What weighs nothing counts nothing, though its logit be -inf.
+ */
+CK_INLINE double row_likely(ptrdiff_t n, const real *x, const real *each, double peak)
+{
+    double sum = 0;
+    for (ptrdiff_t first = 0; first < n; first += SHORT * VL) {
+        const ptrdiff_t end = first + SHORT * VL < n ? first + SHORT * VL : n;
+        vf part = v_zero();
+        for (ptrdiff_t i = first; i < end; i += VL) {
+            const vf share = row_word(each + i, n - i, 0), off = row_word(x + i, n - i, 0) - of(peak);
+            part = v_add(part, v_if_less(v_zero(), share, share * off, v_zero()));
+        }
+        sum += (double)v_sum(part);
+    }
+    return sum;
+}
+
+static void cross_entropy_rows(ptrdiff_t rows, ptrdiff_t n, const void *logits, const int64_t *labels, const void *weights,
+                               const void *spread, const double *how, void *to, double *losses)
+{
+    const real *x = logits, *w = weights, *each = spread;
+    real *y = to;
+    const vf factor = of(-how[2]);
+    for (ptrdiff_t r = 0; r < rows; r++, x += n, y += n) {
+        const ptrdiff_t label = (ptrdiff_t)labels[r];
+        if (label < 0) {
+            memset(y, 0, (size_t)n * sizeof(real));
+            losses[r] = 0;
+            continue;
+        }
+        const double pull = how[0] * (w ? (double)w[label] : 1), pulls = pull + how[1], peak = row_peak(n, x);
+        const double sum = row_sum(CK_SOFTMAX, n, x, NULL, peak, y), likely = each ? row_likely(n, x, each, peak) : 0;
+        const vf scale = of(pulls / sum * how[2]);
+        for (ptrdiff_t i = 0; i < n; i += VL) {
+            const vf t = scale * row_word(y + i, n - i, 0);
+            row_store(y + i, each ? v_fma(factor, row_word(each + i, n - i, 0), t) : t, n - i);
+        }
+        y[label] -= (real)(pull * how[2]);
+        losses[r] = log_of(sum) * pulls - likely - (pull > 0 ? pull * ((double)x[label] - peak) : 0);
+    }
+}

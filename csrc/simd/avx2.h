@@ -40,16 +40,16 @@ static inline vf v_if_less(vf a, vf b, vf yes, vf no)                         /*
     return V(blendv)(no, yes, V(cmp)(a, b, _CMP_LT_OQ));
 }
 static inline vf v_sqrt(vf a) { return V(sqrt)(a); }
-static inline vf v_pick(vf a, const uint8_t *labels, int label)               /* labels[i] == label ? a : 0 */
+static inline vf v_add_where(vf sum, vf a, const uint8_t *labels, int label)  /* sum + (labels[i] == label ? a : 0) */
 {
 #if CK_DOUBLE
     int four;
     memcpy(&four, labels, sizeof four);
     const __m256i each = _mm256_cvtepu8_epi64(_mm_cvtsi32_si128(four));
-    return _mm256_and_pd(a, _mm256_castsi256_pd(_mm256_cmpeq_epi64(each, _mm256_set1_epi64x(label))));
+    return _mm256_add_pd(sum, _mm256_and_pd(a, _mm256_castsi256_pd(_mm256_cmpeq_epi64(each, _mm256_set1_epi64x(label)))));
 #else
     const __m256i each = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)labels));
-    return _mm256_and_ps(a, _mm256_castsi256_ps(_mm256_cmpeq_epi32(each, _mm256_set1_epi32(label))));
+    return _mm256_add_ps(sum, _mm256_and_ps(a, _mm256_castsi256_ps(_mm256_cmpeq_epi32(each, _mm256_set1_epi32(label)))));
 #endif
 }
 static inline void v_put_labels(uint8_t *p, vf a)                             /* one byte of each integer */

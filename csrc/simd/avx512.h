@@ -1,4 +1,4 @@
-/* AVX-512F: 32 registers of 64 bytes; masks cost nothing. 6*4 sums + 4 filters = 28 of 32, the input a memory operand. */
+/* AVX-512 F, BW and VL (every one but Xeon Phi): 32 registers of 64 bytes; masks cost nothing. 6*4 sums + 4 filters = 28 of 32, the input a memory operand. */
 #include <immintrin.h>
 
 #define CK_ISA avx512
@@ -35,15 +35,14 @@ static inline void v_stream(real *p, vf a) { V(stream)(p, a); }                 
 static inline void v_fence(void) { _mm_sfence(); }                                              /* after v_stream */
 static inline vf v_add(vf a, vf b) { return V(add)(a, b); }
 static inline vf v_fma(vf a, vf b, vf c) { return V(fmadd)(a, b, c); }                          /* a*b + c */
-static inline vf v_pick(vf a, const uint8_t *labels, int label)               /* labels[i] == label ? a : 0 */
+static inline vf v_add_where(vf sum, vf a, const uint8_t *labels, int label)  /* sum + (labels[i] == label ? a : 0) */
 {
 #if CK_DOUBLE
-    const __m512i each = _mm512_cvtepu8_epi64(_mm_loadl_epi64((const __m128i *)labels));
-    return _mm512_maskz_mov_pd(_mm512_cmpeq_epi64_mask(each, _mm512_set1_epi64(label)), a);
+    const __m128i each = _mm_loadl_epi64((const __m128i *)labels);
 #else
-    const __m512i each = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)labels));
-    return _mm512_maskz_mov_ps(_mm512_cmpeq_epi32_mask(each, _mm512_set1_epi32(label)), a);
+    const __m128i each = _mm_loadu_si128((const __m128i *)labels);
 #endif
+    return V(mask_add)(sum, (vmask)_mm_cmpeq_epi8_mask(each, _mm_set1_epi8((char)label)), sum, a);
 }
 static inline void v_put_labels(uint8_t *p, vf a)                             /* one byte of each integer */
 {

@@ -11,13 +11,13 @@ static inline vf v_load_n(const real *p, ptrdiff_t n)
 
 /* Labels of a vector's elements, one byte each, for ISAs that leave their packing to the compiler. */
 #ifndef CK_HAS_LABELS
-static inline vf v_pick(vf a, const uint8_t *labels, int label)               /* labels[i] == label ? a : 0 */
+static inline vf v_add_where(vf sum, vf a, const uint8_t *labels, int label)  /* sum + (labels[i] == label ? a : 0) */
 {
     real whole[VL];
     v_store(whole, a);
     for (int i = 0; i < VL; i++)
         whole[i] = labels[i] == label ? whole[i] : 0;
-    return v_load(whole);
+    return v_add(sum, v_load(whole));
 }
 
 static inline void v_put_labels(uint8_t *p, vf a)                             /* one byte of each integer */

@@ -84,6 +84,38 @@ static void check_softmax_rows(void)
         }
 }
 
+static void check_cross_entropy_rows(void)
+{
+    for (ptrdiff_t n = 1; n < 90; n += 1 + n / 8)
+        for (int kind = 0; kind < 4; kind++) {
+            const ptrdiff_t rows = 3;
+            const real *x = input(rows * n), *w = kind & 1 ? input(n) : NULL, *spread = kind & 2 ? input(n) : NULL;
+            real *y = numbers(rows * n), *weights = numbers(n), *each = numbers(n);
+            double *losses = place((size_t)rows * sizeof *losses), how[3] = { 0.75, 0, 0.5 };
+            int64_t *labels = place((size_t)rows * sizeof *labels);
+            for (ptrdiff_t i = 0; i < n; i++) {
+                weights[i] = (real)(w ? fabs((double)w[i]) : 1);
+                each[i] = (real)(spread ? fmax((double)spread[i], 0) : 0);
+                how[1] += (double)each[i];
+            }
+            labels[0] = n - 1, labels[1] = -1, labels[2] = 0;
+            now.k->cross_entropy_rows(rows, n, x, labels, w ? weights : NULL, spread ? each : NULL, how, y, losses);
+            for (ptrdiff_t r = 0; r < rows; r++) {
+                double total = 0, loss = 0, pull = labels[r] < 0 ? 0 : how[0] * (double)weights[labels[r]];
+                const double pulls = pull + how[1], e = 100 * REAL_EPSILON;
+                for (ptrdiff_t i = 0; i < n; i++)
+                    total += exp((double)x[r * n + i]);
+                for (ptrdiff_t i = 0; i < n; i++) {
+                    const double p = exp((double)x[r * n + i]) / total, t = (double)each[i] + (i == labels[r] ? pull : 0);
+                    loss -= t * log(p);
+                    near("dx", r * n + i, y[r * n + i], labels[r] < 0 ? 0 : 0.5 * (p * pulls - t), e * (1 + pulls));
+                }
+                near("loss", r, (real)losses[r], labels[r] < 0 ? 0 : loss, e * (1 + fabs(loss) + 8 * pulls));
+            }
+            release();
+        }
+}
+
 static void check_column_moments(void)
 {
     for (ptrdiff_t cols = 1; cols < 150; cols += 1 + cols / 6) {
@@ -115,7 +147,7 @@ static void check_columns(void)
             const real *line[6];
             for (int i = 0; i < 6; i++)
                 line[i] = input(cols);
-            const ck_columns g = { line[0], line[1], line[2], line[3], line[4], line[5], kind & 1, !!(kind & 4) };
+            const ck_columns g = { line[0], line[1], line[2], line[3], line[4], line[5], kind & 1 ? ONE_OF(1, 6) : 0, !!(kind & 4) };
             real *y = numbers(all), *dx = numbers(all), *dresidual = residual ? numbers(all) : NULL, *sums = numbers(2 * cols);
             now.k->column_apply(rows, cols, &g, x, cols, residual, y);
             now.k->column_sums(rows, cols, &g, dy, x, residual ? y : NULL, cols, sums, cols);
@@ -125,9 +157,9 @@ static void check_columns(void)
                 for (ptrdiff_t at = c; at < all; at += cols) {
                     const double off = (double)(real)(x[at] - line[0][c]);
                     double t = off * (double)line[1][c] + (double)line[2][c] + (residual ? (double)residual[at] : 0);
-                    t = g.relu && t < 0 ? 0 : t;
+                    t = g.relu && t < 0 ? 0 : g.relu == 6 && t > 6 ? 6 : t;
                     near("y", at, y[at], t, 40 * REAL_EPSILON);
-                    const double slope = g.relu && !(y[at] > 0) ? 0 : (double)dy[at];
+                    const double slope = g.relu && !(y[at] > 0 && (g.relu != 6 || y[at] < 6)) ? 0 : (double)dy[at];
                     near("dx", at, dx[at], (double)line[3][c] * slope + (double)line[4][c] * off + (double)line[5][c],
                          60 * REAL_EPSILON);
                     if (residual)

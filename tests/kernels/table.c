@@ -25,11 +25,13 @@ static const struct {
     { "wino_output", check_wino_output }, { "wino_filter", check_wino_filter },
     { "depthwise_strip", check_depthwise_strip }, { "depthwise_filters", check_depthwise_filters },
     { "act_line", check_act_line },     { "softmax_rows", check_softmax_rows },
+    { "cross_entropy_rows", check_cross_entropy_rows },
     { "column_moments", check_column_moments }, { "column_apply", check_columns },
     { "column_sums", check_columns },   { "column_grad", check_columns },
     { "row_norm", check_row_norm },     { "row_norm_grad", check_row_norm },
     { "dropout_line", check_dropout_line },
     { "optim_line", check_optim_line },
+    { "blend_pairs", check_blend_pairs },
     { "blend", check_blend },           { "group_rows", check_group_rows }, { "group_sums", check_group_sums },
 };
 
