@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+import convkit
 from convkit.data import ArrayDataset, Augmented, ahead, augment
 from convkit.data.draws import Draws
+from convkit.layers import Dense
 
 ALL = [
     augment.Flip(),
@@ -233,6 +235,23 @@ def test_a_subset_is_mixed_with_itself():
     assert not mixed.any()
     assert y.shape == (20, 2)
     assert (y[:, 0] == 1).all()
+
+
+def test_fit_never_mixes_validation_samples_in():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((40, 6)).astype(np.float32), np.arange(40) % 2
+    seen = []
+
+    class Watched(ArrayDataset):
+        def _read(self, rows, seed):
+            seen.append((set(rows.tolist()), seed is None))
+            return super()._read(rows, seed)
+
+    model = convkit.Sequential([Dense(2)], rng=0)
+    model.fit(Augmented(Watched(x, y), [augment.MixUp(1.0)]), epochs=20, validation_split=0.25, verbose=0, batch_size=8)
+    trained, held = (set().union(*(rows for rows, plain in seen if plain is wanted)) for wanted in (False, True))
+    assert (len(trained), len(held)) == (30, 10)
+    assert not trained & held
 
 
 BAD = [

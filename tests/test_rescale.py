@@ -28,7 +28,7 @@ def images(n=30, shape=(4, 5, 3)):
         (Normalize([1, 2, 3], (4.0, 5.0, 6.0)), lambda x: (x - [1, 2, 3]) / [4.0, 5.0, 6.0]),
         (Normalize(np.array([1, 2, 3]), 2), lambda x: (x - [1, 2, 3]) / 2),
     ],
-    ids=repr,
+    ids=lambda value: repr(value) if isinstance(value, (Rescale, Normalize)) else "formula",
 )
 def test_pixels_of_uint8_and_of_the_layers_dtype_give_the_same(layer, wanted, dtype):
     x = images()

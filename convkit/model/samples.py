@@ -227,7 +227,11 @@ def split(how: Settings, data: Numbered, size: int, rng: np.random.Generator) ->
     data.rows = np.flatnonzero(~chosen)
     if isinstance(data.dataset, ArrayDataset) and data.checked:
         return Numbered(how, ArrayDataset(data.dataset.x[chosen], data.dataset.targets[chosen]), "validation ", None, True)
-    return Numbered(how, data.dataset.subset(np.flatnonzero(chosen)), "validation ", None, False)
+    whole, kept = data.dataset, data.rows
+    data.dataset, data.rows = whole.subset(kept), np.arange(len(kept))  # so that MixUp meets no validation sample either
+    if data.weights is not None:
+        data.weights = data.weights[kept]
+    return Numbered(how, whole.subset(np.flatnonzero(chosen)), "validation ", None, False)
 
 
 def class_weights(given: Any, how: Settings, output: tuple[int, ...]) -> np.ndarray | None:
