@@ -12,6 +12,30 @@ from typing import NoReturn
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
+TRAIN_ABOUT = """\
+Learn to tell images apart, from
+
+  a folder with one subfolder of images (PNG, JPEG, ...) per class,
+  a folder with the files of MNIST, Fashion-MNIST or EMNIST (train-images-..., t10k-images-...),
+  an IDX file of images and the one of their labels, plain or .gz (IMAGES [LABELS]), or
+  an .npz file that holds x_train and y_train, x and y, images and labels, or data and target.
+
+It writes the model, the figures of each epoch and pictures of what it learnt; convkit predict names images by it.
+"""
+TRAIN_EXAMPLES = """\
+examples:
+  convkit train photos --model resnet20 --size 32 --epochs 50 --augment flip,shift,cutout
+  convkit train fashion-mnist/ --model lenet --batch-size 64 --optimizer sgd --schedule one-cycle
+  convkit train digits.npz --out runs/mine --patience 5
+  convkit train --resume runs/mine
+"""
+MODEL_HELP = "small (default), lenet, resnet18, resnet20, resnet50, vgg16 or mobilenet_v2"
+AUGMENT_HELP = (
+    "random changes, between commas: flip, vflip, shift, rotate, scale, brightness, contrast, noise, cutout, mixup, each "
+    "with a number of its own if you like, as in rotate=10; or none (shift)"
+)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
@@ -89,24 +113,45 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
     text = "Learn to read handwritten digits that ship with convkit, in seconds, and draw how the network does it."
     parser = commands.add_parser("demo", help="learn to read handwritten digits, in seconds", description=text)
     parser.add_argument("--out", metavar="DIR", help="folder to write into, new or empty (runs/digits-DATE-TIME)")
-    _add_training(parser, epochs=30, threads=1)
+    parser.add_argument("--epochs", type=_whole(1, 1 << 20), default=30, metavar="N", help="times through the images (30)")
+    parser.add_argument("--seed", type=_whole(0, 1 << 63), default=0, metavar="N", help="choose all random numbers (0)")
+    parser.add_argument("--threads", type=_whole(1, 1 << 20), default=1, metavar="N", help="threads to compute with (1)")
     parser.set_defaults(run=_demo)
 
 
 def _add_train(commands: argparse._SubParsersAction) -> None:
-    text = "Learn to tell apart the images in FOLDER, which holds one subfolder of images (PNG, JPEG, ...) per class."
-    parser = commands.add_parser("train", help="learn from a folder of images", description=text)
-    parser.add_argument("folder", metavar="FOLDER", help="folder with one subfolder of images per class")
-    parser.add_argument("--out", metavar="DIR", help="folder to write into, new or empty (runs/train-DATE-TIME)")
-    parser.add_argument("--size", type=_whole(1, 4096), metavar="N", help="bring images to N x N pixels (own size, up to 64)")
-    colour = parser.add_mutually_exclusive_group()
+    parser = commands.add_parser(
+        "train", help="learn from images", description=TRAIN_ABOUT, epilog=TRAIN_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("source", metavar="SOURCE", nargs="*", help="folder, IDX file(s) or .npz file, as told above")
+    data = parser.add_argument_group("data")
+    data.add_argument("--size", type=_whole(1, 4096), metavar="N", help="bring images to N x N pixels (own size, up to 64)")
+    colour = data.add_mutually_exclusive_group()
     colour.add_argument("--grey", dest="colour", action="store_const", const="grey", help="read images as grey")
     colour.add_argument("--rgb", dest="colour", action="store_const", const="rgb", help="read images as RGB (grey if all are)")
-    _add_training(parser, epochs=30)
-    parser.add_argument("--batch-size", type=_whole(1, 1 << 20), default=16, metavar="N", help="images per step (16)")
-    parser.add_argument("--learning-rate", type=_positive, default=2e-3, metavar="R", help="learning rate at the start (0.002)")
-    parser.add_argument("--validation", type=_share, default=0.2, metavar="S", help="share of each class to hold out (0.2)")
-    parser.set_defaults(run=_train)
+    data.add_argument(
+        "--validation", type=_share, metavar="S", help="share of each class to hold out (0.2), where there are no test images"
+    )
+    data.add_argument("--augment", metavar="LIST", help=AUGMENT_HELP)
+    network = parser.add_argument_group("network and training")
+    network.add_argument("--model", dest="network", metavar="NAME", help=MODEL_HELP)
+    network.add_argument("--epochs", type=_whole(1, 1 << 20), metavar="N", help="times through the images (30)")
+    network.add_argument("--batch-size", type=_whole(1, 1 << 20), metavar="N", help="images per step (16)")
+    network.add_argument("--optimizer", metavar="NAME", help="sgd, rmsprop, adam (default), adamw, nadam, lion, lamb")
+    rates = "learning rate at the start (0.002; 0.05 for sgd, 0.001 for rmsprop, 0.0003 for lion)"
+    network.add_argument("--learning-rate", type=_positive, metavar="R", help=rates)
+    schedules = "how the rate goes on: constant, step, exponential, cosine (default), one-cycle, plateau"
+    network.add_argument("--schedule", metavar="NAME", help=schedules)
+    network.add_argument("--weight-decay", type=_positive, metavar="W", help="pull weights towards zero (0)")
+    patience = "stop when the loss of held-out images has not fallen for N epochs, and keep the best weights (never)"
+    network.add_argument("--patience", type=_whole(1, 1 << 20), metavar="N", help=patience)
+    run = parser.add_argument_group("run")
+    run.add_argument("--out", metavar="DIR", help="folder to write into, new or empty (runs/train-DATE-TIME)")
+    run.add_argument("--resume", metavar="DIR", help="go on with the run in DIR that was stopped; takes its options from there")
+    run.add_argument("--seed", type=_whole(0, 1 << 63), metavar="N", help="choose all random numbers (0)")
+    run.add_argument("--threads", type=_whole(1, 1 << 20), metavar="N", help="threads to compute with (all cores)")
+    parser.set_defaults(run=_train, error=parser.error)
 
 
 def _add_predict(commands: argparse._SubParsersAction) -> None:
@@ -119,15 +164,6 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=_predict)
 
 
-def _add_training(parser: argparse.ArgumentParser, epochs: int, threads: int | None = None) -> None:
-    parser.add_argument(
-        "--epochs", type=_whole(1, 1 << 20), default=epochs, metavar="N", help=f"times through the images ({epochs})"
-    )
-    parser.add_argument("--seed", type=_whole(0, 1 << 63), default=0, metavar="N", help="choose all random numbers (0)")
-    told = f"threads to compute with ({threads or 'all cores'})"
-    parser.add_argument("--threads", type=_whole(1, 1 << 20), default=threads, metavar="N", help=told)
-
-
 def _demo(given: argparse.Namespace) -> None:
     from convkit.apps.demo import demo
 
@@ -135,10 +171,18 @@ def _demo(given: argparse.Namespace) -> None:
 
 
 def _train(given: argparse.Namespace) -> None:
-    from convkit.apps.train import train
+    from convkit.apps.train import resume, train
 
-    how = {key: value for key, value in vars(given).items() if key not in ("run", "folder")}
-    train(given.folder, **how)
+    told = {key: value for key, value in vars(given).items() if key not in ("run", "error") and value not in (None, [])}
+    if given.resume is not None:
+        more = sorted(told.keys() - {"resume", "threads"})
+        if more:
+            given.error(f"--resume takes all options but --threads from the run; leave out {', '.join(more)}")
+        resume(given.resume, threads=given.threads)
+        return
+    if not given.source:
+        given.error("the following arguments are required: SOURCE (or --resume DIR)")
+    train(told.pop("source"), **told)
 
 
 def _predict(given: argparse.Namespace) -> None:

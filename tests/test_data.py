@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from convkit.data import digits, image_folder, read_image, stratified_split
+from convkit.data import FolderDataset, ahead, digits, image_folder, read_image, stratified_split
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -72,6 +72,29 @@ def test_image_folder_passes_over_what_is_not_an_image(two_classes):
     (two_classes / "dark" / "._0.png").write_bytes(b"resource fork")
     (two_classes / ".hidden").mkdir()
     assert len(image_folder(two_classes).images) == 6
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2, 4])
+def test_a_folder_is_read_by_batches_with_the_same_pixels(two_classes, workers):
+    whole, data = image_folder(two_classes), FolderDataset(two_classes)
+    assert (data.classes, data.paths, len(data), data.shape, data.dtype) == (
+        whole.classes, whole.paths, 6, whole.images.shape[1:], whole.images.dtype)
+    assert np.array_equal(data.targets, whole.labels)
+    rows = [[5, 0], [3, 3], [1, 4]]
+    for (x, y), wanted in zip(ahead(data, rows, workers=workers), rows, strict=True):
+        assert np.array_equal(x, whole.images[wanted])
+        assert np.array_equal(y, whole.labels[wanted])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_damaged_image_is_found_when_it_is_read(two_classes, workers):
+    (two_classes / "light" / "1.png").write_bytes((two_classes / "light" / "1.png").read_bytes()[:40])
+    data = FolderDataset(two_classes, size=4, colour="grey")
+    reading = ahead(data, [[0, 1], [4], [2]], workers=workers)
+    assert len(next(reading)[0]) == 2
+    with pytest.raises(ValueError, match=r"light.1\.png is not a readable image"):
+        next(reading)
+    assert next(reading, None) is None
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ LEVELS = [
     {"viz", "models"},
     {"__init__"},
     {"apps"},
-    {"cli"},
+    {"cli", "estimators"},
     {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

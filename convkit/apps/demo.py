@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
+from convkit.apps.choices import network, transforms
 from convkit.apps.learn import learn
-from convkit.apps.network import image_network
-from convkit.apps.report import closing, verdict, write_model, write_pictures
+from convkit.apps.report import closing, verdict, write_model, write_pictures, write_result
 from convkit.apps.run_folder import MODEL_FILE, Classes, run_folder, write_image
 from convkit.apps.terminal import live, needs, program, text_pictures
-from convkit.data import Digits, digits
+from convkit.data import ArrayDataset, Digits, digits
 
 # Chosen by cross-validation within the training part; the held-out fifth had no say.
-EPOCHS, BATCH_SIZE, LEARNING_RATE = 30, 16, 2e-3
+EPOCHS, BATCH_SIZE, LEARNING_RATE, AUGMENTATION = 30, 16, 2e-3, "shift"
 FULL_INK = 16
 EXAMPLE_DIGIT = 5  # it has strokes in every direction
 
@@ -53,25 +53,27 @@ def demo(*, out: str | None = None, epochs: int = EPOCHS, seed: int = 0, threads
     data = digits()
     classes = Classes(data.classes, data.x_train.shape[1], "grey")
     rng = np.random.default_rng(seed)
-    x, x_test = (images.astype(np.float32) / FULL_INK for images in (data.x_train, data.x_test))
+    x, x_test = (np.rint(images * (255 / FULL_INK)).astype(np.uint8) for images in (data.x_train, data.x_test))
+    learnt, held = ArrayDataset(x, data.y_train), ArrayDataset(x_test, data.y_test)
     with run_folder(out, "digits") as folder, convkit.threads(threads):
         print(_introduction(data), end="\n\n")
-        model = image_network(classes.size, 1, len(classes.classes), rng)
+        model = network("small", classes.input_shape, len(classes.classes), rng)
         print("The network")
         model.summary()
         print(f"\nLearning, {epochs} times through the images")
-        held_out = (x_test, data.y_test)
         how = {"epochs": epochs, "batch_size": BATCH_SIZE, "learning_rate": LEARNING_RATE, "rng": rng, "verbose": live()}
-        history = learn(model, x, data.y_train, held_out, **how)
+        history = learn(model, learnt, held, transforms=transforms(AUGMENTATION), **how)
         if history.interrupted:
             raise KeyboardInterrupt
-        probabilities = softmax(model.predict(x_test))
-        print("\n" + verdict(data.y_test, probabilities, sum(history.history["seconds"])), end="\n\n", flush=True)
+        probabilities = softmax(model.predict(held))
+        seconds = sum(history.history["seconds"])
+        print("\n" + verdict(data.y_test, probabilities, seconds), end="\n\n", flush=True)
         write_model(folder, model, classes, history)
+        write_result(folder, model, classes, data.y_test, probabilities, seconds=seconds, epochs=epochs, seed=seed)
         example = int(np.flatnonzero(data.y_test == EXAMPLE_DIGIT)[0])
-        write_pictures(folder, model, classes, history, x_test, data.y_test, probabilities, example=example)
-        _write_digits(folder / "digits", data.x_train, data.y_train)
-        _write_digits(folder / "held-out", data.x_test, data.y_test)
+        write_pictures(folder, model, classes, history, held, probabilities, example=example)
+        _write_digits(folder / "digits", x, data.y_train)
+        _write_digits(folder / "held-out", x_test, data.y_test)
     print(_closing(folder, seed))
     return float((probabilities.argmax(axis=1) == data.y_test).mean())
 
@@ -89,10 +91,9 @@ def _introduction(data: Digits) -> str:
 
 def _write_digits(folder: Path, images: np.ndarray, labels: np.ndarray) -> None:
     """Write digits as PNG files, one subfolder per digit, as `convkit train` takes them."""
-    pixels = np.rint(images[..., 0] * (255 / FULL_INK)).astype(np.uint8)
     for digit in np.unique(labels):
         (folder / str(digit)).mkdir(parents=True)
-    for number, (image, label) in enumerate(zip(pixels, labels, strict=True)):
+    for number, (image, label) in enumerate(zip(images[..., 0], labels, strict=True)):
         write_image(folder / str(label) / f"{number:04d}.png", image)
 
 

@@ -52,8 +52,8 @@ def predict(model: str, images: Sequence[str], *, invert: bool = False) -> tuple
         told = f"{classes.input_shape} to ({len(classes.classes)},)"
         raise ValueError(f"{path} takes {wanted}, but the classes.json beside it says {told}; they do not belong together")
     pixels = np.stack([read_image(file, size=classes.size, colour=classes.colour) for file in images])
-    x = pixels.astype(np.float32) / 255
-    return classes, softmax(network.predict(1 - x if invert else x))
+    pixels = 255 - pixels if invert else pixels
+    return classes, softmax(network.predict(pixels if pixels.dtype in network.takes else pixels.astype(network.dtype) / 255))
 
 
 def as_table(images: Sequence[str], classes: Classes, probabilities: np.ndarray) -> str:

@@ -16,7 +16,8 @@ import numpy as np
 from convkit.data.images import COLOURS, check_form
 
 MODEL_FILE, HISTORY_FILE, CLASSES_FILE = "model.safetensors", "history.json", "classes.json"
-LARGEST_CLASSES_FILE = 16 << 20  # bytes; nobody has that many class names
+RESULT_FILE, RUN_FILE, CHECKPOINT_FILE = "result.json", "run.json", "checkpoint.safetensors"
+LARGEST_JSON_FILE = 16 << 20  # bytes; nobody has that many class names
 
 
 @dataclass(frozen=True)
@@ -125,11 +126,17 @@ def read_classes(model_file: Path) -> Classes:
     path = model_file.parent / CLASSES_FILE
     if not path.is_file():
         raise ValueError(f"there is no {path}; it tells a model's class names and image size and must lie beside the model")
-    try:
-        if path.stat().st_size > LARGEST_CLASSES_FILE:
-            raise ValueError("it is too large")
-        found = json.loads(path.read_text(encoding="utf-8"))
+    with undamaged(path) as found:
         return Classes(tuple(found["classes"]), found["size"], found["colour"])
+
+
+@contextmanager
+def undamaged(path: Path) -> Iterator[Any]:
+    """What a JSON file holds; whatever goes wrong with it is one ValueError that names the file."""
+    try:
+        if path.stat().st_size > LARGEST_JSON_FILE:
+            raise ValueError("it is too large")
+        yield json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else error
         raise ValueError(f"{path} is damaged: {reason}") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from convkit.data.dataset import Batch, Dataset
 from convkit.data.images import COLOURS, check_form, read_image, survey
 
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"))
@@ -82,19 +83,78 @@ def image_folder(path: str | os.PathLike[str], *, size: int | None = None, colou
     >>> data.images.shape, data.classes
     ((2, 4, 4, 1), ('dark', 'light'))
     """
-    size, colour = check_form(size, colour)
-    root = Path(path)
-    classes = _class_folders(root)
-    files = [_image_files(folder) for folder in classes]
-    paths = tuple(file for group in files for file in group)
-    if size is None or colour is None:
-        found_size, found_colour = survey(paths)
-        size, colour = size or found_size, colour or found_colour
-    images = np.empty((len(paths), size, size, COLOURS[colour]), np.uint8)
-    for row, file in zip(images, paths, strict=True):
-        row[...] = read_image(file, size=size, colour=colour)
-    labels = np.repeat(np.arange(len(files)), [len(group) for group in files])
-    return ImageFolder(images, labels.astype(np.int64), tuple(folder.name for folder in classes), paths, size, colour)
+    data = FolderDataset(path, size=size, colour=colour)
+    images, labels = data.batch(np.arange(len(data)))
+    return ImageFolder(images, labels, data.classes, data.paths, data.size, data.colour)
+
+
+class FolderDataset(Dataset):
+    """The images of a folder that holds one subfolder per class, read as they are needed.
+
+    Which files there are is found out at once, and by default all headers are read to choose a size and colour mode; pixels
+    are read with each batch, so that the images may be larger than memory. The rules are those of `image_folder`.
+
+    Parameters
+    ----------
+    path : path
+    size : int, optional
+    colour : {"grey", "rgb"}, optional
+        As for `image_folder`.
+
+    Attributes
+    ----------
+    targets : int64 ndarray of shape (N,)
+        The class of each image.
+    classes : tuple of str
+    paths : tuple of Path
+    size : int
+    colour : str
+        As of `ImageFolder`.
+
+    Raises
+    ------
+    FileNotFoundError, NotADirectoryError, ValueError
+        As `image_folder`; a damaged image is found when it is read, and named.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from convkit.data import FolderDataset
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     for name, value in ("dark", 20), ("light", 220):
+    ...         Path(root, name).mkdir()
+    ...         Image.fromarray(np.full((9, 9), value, np.uint8)).save(Path(root, name, "1.png"))
+    ...     data = FolderDataset(root, size=1)
+    ...     data.shape, data.batch([1])
+    ((1, 1, 1), (array([[[[220]]]], dtype=uint8), array([1])))
+    """
+
+    dtype = np.dtype(np.uint8)
+    workers = 2  # Pillow decodes without holding up other threads
+
+    def __init__(self, path: str | os.PathLike[str], *, size: int | None = None, colour: str | None = None) -> None:
+        size, colour = check_form(size, colour)
+        folders = _class_folders(Path(path))
+        files = [_image_files(folder) for folder in folders]
+        self.paths = tuple(file for group in files for file in group)
+        self.classes = tuple(folder.name for folder in folders)
+        if size is None or colour is None:
+            found_size, found_colour = survey(self.paths)
+            size, colour = size or found_size, colour or found_colour
+        self.size, self.colour = size, colour
+        self.shape = (size, size, COLOURS[colour])
+        self.targets = np.repeat(np.arange(len(files)), [len(group) for group in files]).astype(np.int64)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def _read(self, rows: np.ndarray, seed: int | None) -> Batch:
+        images = np.empty((len(rows), *self.shape), self.dtype)
+        for image, row in zip(images, rows, strict=True):
+            image[...] = read_image(self.paths[row], size=self.size, colour=self.colour)
+        return images, self.targets[rows]
 
 
 def stratified_split(labels: np.ndarray, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

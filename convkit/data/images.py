@@ -60,9 +60,14 @@ def read_image(path: str | os.PathLike[str], *, size: int, colour: str) -> np.nd
     with _naming(path), pillow.Image.open(path) as opened:
         opened.load()
         image = _plain(pillow, pillow.ImageOps.exif_transpose(opened), checked_colour)
-    if image.size != (checked_size, checked_size):
-        image = image.resize((checked_size, checked_size), pillow.Image.Resampling.BILINEAR)
-    return np.asarray(image, np.uint8).reshape(checked_size, checked_size, COLOURS[checked_colour])
+    return _stretched(pillow, image, checked_size, checked_colour)
+
+
+def restyled(pixels: np.ndarray, *, size: int, colour: str) -> np.ndarray:
+    """An image of uint8 (H, W, 1 or 3) in the form in which `read_image` gives one."""
+    pillow = _pillow()
+    image = pillow.Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels))
+    return _stretched(pillow, _plain(pillow, image, colour), size, colour)
 
 
 def survey(paths: Iterable[str | os.PathLike[str]]) -> tuple[int, str]:
@@ -98,6 +103,12 @@ def _naming(path: Any) -> Iterator[None]:
         raise
     except Exception as error:
         raise ValueError(f"read_image: {path} is not a readable image ({_reason(error)})") from error
+
+
+def _stretched(pillow: Any, image: Any, size: int, colour: str) -> np.ndarray:
+    if image.size != (size, size):
+        image = image.resize((size, size), pillow.Image.Resampling.BILINEAR)
+    return np.asarray(image, np.uint8).reshape(size, size, COLOURS[colour])
 
 
 def _plain(pillow: Any, image: Any, colour: str) -> Any:

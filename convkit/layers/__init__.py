@@ -48,6 +48,7 @@ from convkit.layers.pool_kinds import (
     MinPool2D,
     MinPool3D,
 )
+from convkit.layers.rescale import Normalize, Rescale
 from convkit.layers.resize import (
     PixelShuffle,
     PixelUnshuffle,
@@ -116,6 +117,7 @@ __all__ = [
     "MinPool3D",
     "Mish",
     "Multiply",
+    "Normalize",
     "PReLU",
     "Pad1D",
     "Pad2D",
@@ -126,6 +128,7 @@ __all__ = [
     "RMSNorm",
     "ReLU",
     "ReLU6",
+    "Rescale",
     "Resize1D",
     "Resize2D",
     "Resize3D",

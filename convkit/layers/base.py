@@ -59,6 +59,8 @@ class Layer(metaclass=LayerType):
     trainable : bool, default True
         Set it to False to freeze the layer: no gradients of its parameters are computed, the optimiser leaves them alone,
         and batch norm keeps its running statistics and uses them.
+    takes : tuple of numpy.dtype
+        What an input may be besides the dtype of the layer.
 
     Examples
     --------
@@ -84,6 +86,7 @@ class Layer(metaclass=LayerType):
     is_model = False                                    # whether it is made of layers
     _name: str | None = None
     _trainable = True
+    takes: tuple[np.dtype, ...] = ()
 
     def __init__(self) -> None:
         self.params: dict[str, Param] = {}

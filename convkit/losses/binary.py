@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from convkit.losses.targets import class_targets, likely, logits_of, number, plain_array, reduced
+from convkit.losses.targets import class_targets, likely, logits_of, plain_array, reduced
 from convkit.ops import check, softmax
+from convkit.ops.check import number
 
 __all__ = ["binary_cross_entropy", "binary_focal", "dice"]
 

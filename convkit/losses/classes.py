@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from convkit.losses.targets import REDUCTIONS, class_targets, logits_of, number, reduced, weights_of
+from convkit.losses.targets import REDUCTIONS, class_targets, logits_of, reduced, weights_of
 from convkit.ops import check, pointwise
+from convkit.ops.check import number
 from convkit.plan import geometry
 
 __all__ = ["cross_entropy", "focal", "kl_divergence"]

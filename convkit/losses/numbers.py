@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from convkit.losses.targets import number, pair, reduced
+from convkit.losses.targets import pair, reduced
+from convkit.ops.check import number
 
 __all__ = ["huber", "mae", "mse"]
 

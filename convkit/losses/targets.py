@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from typing import Any
 
 import numpy as np
@@ -120,16 +118,6 @@ def same_shape(outputs: np.ndarray, targets: np.ndarray, op: str, name: str) -> 
         raise ValueError(f"{op}: {name} and targets must have the same shape, got {outputs.shape} and {targets.shape}")
     if not outputs.size:
         raise ValueError(f"{op}: {name} must not be empty, got the shape {outputs.shape}")
-
-
-def number(value: Any, op: str, name: str, least: float, most: float = math.inf, above: bool = False) -> float:
-    """`value` as a finite float in least..most, or `above` least."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{op}: {name} must be a number, got {value!r}")
-    if not (least < value if above else least <= value) or not value <= most or math.isinf(value):
-        wanted = f"{'>' if above else '>='} {least:g}" + (" and finite" if most == math.inf else f" and <= {most:g}")
-        raise ValueError(f"{op}: {name} must be {wanted}, got {value}")
-    return float(value)
 
 
 def weights_of(weights: Any, k: int, dtype: np.dtype, op: str, name: str) -> np.ndarray | None:

@@ -172,6 +172,12 @@ class Network(Layer):
                 raise ValueError(f"{type(self).__name__}: layer {name} is built for {is_}, here it gets {got}")
         return False
 
+    @property
+    def takes(self) -> tuple[np.dtype, ...]:
+        """What an input may be besides `dtype`: what all layers that read one take."""
+        readers = [step.layer.takes for step in self.graph.steps if not set(step.sources).isdisjoint(self.graph.inputs)]
+        return tuple(dtype for dtype in readers[0] if all(dtype in takes for takes in readers)) if readers else ()
+
     def built(self) -> Shape:
         """The input shape; ValueError if there is none yet."""
         if self.input_shape is None:

@@ -178,27 +178,30 @@ def _of_output(how: Settings, n: int, y: Any, output: tuple[int, ...], prefix: s
 
 def model_inputs(op: str, name: str, x: Any, model: Any, shape: Any = None) -> Any:
     """x as the model takes it: an array, or Several; of the given shape if the model is not built."""
-    shape = model.input_shape or shape
+    shape, dtypes = model.input_shape or shape, (model.dtype, *model.takes)
     if not model.several:
-        return inputs(op, name, x, model.dtype, shape)
+        return inputs(op, name, x, dtypes, shape)
     names = model.input_names
     given = zip(by_name(op, name, x, names), shape, names, strict=True)
-    arrays = [inputs(op, f"{name}[{own!r}]", array, model.dtype, each) for array, each, own in given]
+    arrays = [inputs(op, f"{name}[{own!r}]", array, dtypes, each) for array, each, own in given]
     if len(set(map(len, arrays))) > 1:
         raise ValueError(f"{op}: the arrays of {name} must be equally long, got {', '.join(str(len(a)) for a in arrays)}")
     return Several(arrays)
 
 
-def inputs(op: str, name: str, x: Any, dtype: np.dtype, shape: tuple[int, ...] | None) -> np.ndarray:
-    """x as an array of the model's dtype whose samples have the given shape."""
+def inputs(op: str, name: str, x: Any, dtypes: tuple[np.dtype, ...], shape: tuple[int, ...] | None) -> np.ndarray:
+    """x as an array of one of the dtypes, the model's own first, whose samples have the given shape."""
     x = plain_array(x, op, name)
-    if x.dtype.newbyteorder("=") != dtype:
-        scale = " / 255" if x.dtype == np.uint8 else ""
-        raise TypeError(f"{op}: {name} has dtype {x.dtype}, the model works in {dtype}; write {name}.astype(np.{dtype}){scale}")
+    native = x.dtype.newbyteorder("=")
+    if native not in dtypes:
+        hint = f"write {name}.astype(np.{dtypes[0]})"
+        if x.dtype == np.uint8:
+            hint += " / 255, or begin the model with layers.Rescale()"
+        raise TypeError(f"{op}: {name} has dtype {x.dtype}, the model works in {dtypes[0]}; {hint}")
     if x.ndim < 2 or (shape is not None and x.shape[1:] != shape):
         wanted = ", ".join(map(str, shape)) if shape is not None else "..."
         raise ValueError(f"{op}: {name} must have shape (N, {wanted}), got {x.shape}")
-    return x.astype(dtype, copy=False)
+    return x.astype(native, copy=False)
 
 
 def split_size(data: Source, share: Any) -> int:
@@ -224,7 +227,11 @@ def split(how: Settings, data: Numbered, size: int, rng: np.random.Generator) ->
     data.rows = np.flatnonzero(~chosen)
     if isinstance(data.dataset, ArrayDataset) and data.checked:
         return Numbered(how, ArrayDataset(data.dataset.x[chosen], data.dataset.targets[chosen]), "validation ", None, True)
-    return Numbered(how, data.dataset.subset(np.flatnonzero(chosen)), "validation ", None, False)
+    whole, kept = data.dataset, data.rows
+    data.dataset, data.rows = whole.subset(kept), np.arange(len(kept))  # so that MixUp meets no validation sample either
+    if data.weights is not None:
+        data.weights = data.weights[kept]
+    return Numbered(how, whole.subset(np.flatnonzero(chosen)), "validation ", None, False)
 
 
 def class_weights(given: Any, how: Settings, output: tuple[int, ...]) -> np.ndarray | None:

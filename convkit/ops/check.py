@@ -5,6 +5,8 @@ Inside, every array is channels last; `layout` only says how the caller's axes a
 
 from __future__ import annotations
 
+import math
+import numbers
 from math import prod
 
 import numpy as np
@@ -245,3 +247,13 @@ def flag(value, op: str, name: str) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{op}: {name} must be True or False, got {value!r}")
     return bool(value)
+
+
+def number(value, op: str, name: str, least: float, most: float = math.inf, above: bool = False) -> float:
+    """`value` as a finite float in least..most, or `above` least."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{op}: {name} must be a number, got {value!r}")
+    if not (least < value if above else least <= value) or not value <= most or math.isinf(value):
+        wanted = f"{'>' if above else '>='} {least:g}" + (" and finite" if most == math.inf else f" and <= {most:g}")
+        raise ValueError(f"{op}: {name} must be {wanted}, got {value}")
+    return float(value)
