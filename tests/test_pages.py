@@ -84,7 +84,15 @@ def test_steps_that_hand_memory_on_give_the_numbers_of_steps_that_do_not(threads
         return results + [param.grad for param in model.params.values()], model
 
     again, model = run()
-    assert model._pages._held
+    assert model.pages._held
     monkeypatch.setattr(pages, "LEAST", 1 << 60)
     for got, want in zip(again, run()[0], strict=True):
         np.testing.assert_array_equal(got, want)
+
+
+def test_fit_gives_its_memory_back(rng):
+    model = convkit.Sequential([Conv2D(16, 3), Flatten(), Dense(2)], rng=0)
+    model.fit(rng.standard_normal((64, 16, 16, 8), dtype=np.float32), np.arange(64) % 2, batch_size=32, verbose=0)
+    assert not model.pages._held
+    model.forward(rng.standard_normal((32, 16, 16, 8), dtype=np.float32), training=True)
+    assert model.pages._held

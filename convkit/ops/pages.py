@@ -47,6 +47,10 @@ class Pages:
         finally:
             _here.pages = None
 
+    def clear(self) -> None:
+        """Give back all buffers; arrays that live keep theirs."""
+        self._held.clear()
+
     def take(self, size: int) -> np.ndarray:
         """A free buffer of so many bytes."""
         held = self._held.setdefault(size, [])
