@@ -110,7 +110,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--epochs", type=int, default=12, help="default: %(default)s")
-    parser.add_argument("--most", type=float, default=0.3, help="exit 1 if convkit is worse by more points (default: %(default)s)")
+    worse = "exit 1 if convkit is worse by more points (default: %(default)s)"
+    parser.add_argument("--most", type=float, default=0.3, help=worse)
     args = parser.parse_args()
     lines, worst = [], 0.0
     with tempfile.TemporaryDirectory() as folder:
