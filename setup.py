@@ -36,7 +36,7 @@ if X86:
     ISAS |= {"avx2": ["-mavx2", "-mfma"], "avx512": ["-mavx512bw", "-mavx512vl", "-mprefer-vector-width=512"]}
 if ARM:
     ISAS |= {"neon": []}
-# Small beats fast for CPUs older than AVX2, and for doubles on those older than AVX-512: tiles lose a sixth or more by it.
+# Small beats fast for CPUs older than AVX2, and for doubles on those older than AVX-512, at some cost to the tiles.
 SMALL = [("generic", 32), ("generic", 64), ("avx2", 64)] if X86 else []
 
 MODULES = [

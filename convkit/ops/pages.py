@@ -1,6 +1,6 @@
 """Memory that goes from one training step to the next.
 
-Fresh pages have to be cleared by the system, which is up to a quarter of a step; and the arrays of a step have the sizes of
+Fresh pages have to be cleared by the system, which takes a good part of a step; and the arrays of a step have the sizes of
 those of the step before.
 """
 
