@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from convkit import Input, Model, Sequential, gradient_check
-from convkit.layers import Add, BatchNorm, Conv1D, Conv2D, Conv3D, ConvTranspose2D, Dense, Flatten, ReLU
+from convkit.layers import Add, BatchNorm, Conv1D, Conv2D, Conv3D, ConvTranspose2D, Dense, Flatten, MaxPool2D, ReLU
 from convkit.model.fuse import Folded
 
 
@@ -29,6 +29,11 @@ def norm_relu(x):
 
 def conv_norm_relu(x):
     return block(x, Conv2D(4, 3, padding=1, groups=2), BatchNorm(eps=0.1), ReLU())
+
+
+def conv_relu_pool(x):
+    return block(x, Conv2D(4, 3, padding=1), ReLU(), MaxPool2D(3, stride=1, padding=1), Conv2D(3, 2, activation="relu"),
+                 MaxPool2D(2))  # fmt: skip
 
 
 def transpose_relu(x):
@@ -60,6 +65,7 @@ GRAPHS = [
     (conv_relu, "Conv2D", "Conv2D"),
     (norm_relu, "BatchNorm", "BatchNorm"),
     (conv_norm_relu, "Conv2D BatchNorm", "Folded"),
+    (conv_relu_pool, "Conv2D MaxPool2D Conv2D MaxPool2D", "Conv2D MaxPool2D Conv2D MaxPool2D"),
     (transpose_relu, "ConvTranspose2D", "ConvTranspose2D"),
     (residual, "Conv2D BatchNorm", "Folded"),
     (residual_of_a_convolution, "Conv2D", "Conv2D"),
@@ -114,6 +120,14 @@ def test_what_somebody_else_reads_is_not_left_out():
     twice = BatchNorm()(maps)
     model = Model(image, Add()(twice, twice))
     assert [type(step.layer) for step in model._fused.steps] == [Conv2D, BatchNorm, Add]
+
+
+def test_max_pooling_masks_what_a_relu_gave_where_nobody_else_reads_it():
+    image = Input((6, 6, 2))
+    maps = Conv2D(2, 3, activation="relu")(image)
+    pooled = MaxPool2D(2)(maps)
+    assert [step.fused for step in Model(image, pooled)._fused.steps] == [{"masked": True}, {"of_relu": True}]
+    assert not any(step.fused for step in Model(image, [pooled, maps])._fused.steps)
 
 
 def test_classes_of_ones_own_are_left_alone():

@@ -72,12 +72,13 @@ class Filters(Layer):
         return type(self)._grad(dy, x, self.plain(), needs=needs, **self.how)
 
     def _forward(
-        self, x: np.ndarray, training: bool, activation: str | None = None, residual: np.ndarray | None = None
-    ) -> tuple[np.ndarray, Backward | None]:
+        self, x: np.ndarray, training: bool, activation: str | None = None, residual: np.ndarray | None = None,
+        masked: bool = False,
+    ) -> tuple[np.ndarray, Backward | None]:  # fmt: skip
         activation = activation or self.activation
         filters, b = self.plain() if training else self.packed(), self.params["b"].value if self.bias else None
         y = self.run(x, filters, b, activation, residual)
-        mask, plus = y if activation else None, residual is not None
+        mask, plus = y if activation and not masked else None, residual is not None
 
         def backward(dy: np.ndarray, needs_input: bool) -> Any:
             if mask is not None:

@@ -81,13 +81,14 @@ class _MaxPool(_Pool):
         super().__init__(kernel_size, stride, padding, ceil_mode)
         self.how["dilation"] = sizes(dilation, self.rank, type(self).__name__, "dilation")
 
-    def _forward(self, x: np.ndarray, training: bool) -> tuple[np.ndarray, Backward | None]:
+    def _forward(self, x: np.ndarray, training: bool, of_relu: bool = False) -> tuple[np.ndarray, Backward | None]:
         if not training:
             return type(self)._op(x, self.kernel_size, **self.how), None
         y, spread = type(self)._in_training(f"{self._kind}_pool{self.rank}d", self.rank, x, self.kernel_size, **self.how)
+        mask = y if of_relu else None
 
         def backward(dy: np.ndarray, needs_input: bool) -> np.ndarray:
-            return spread(dy)
+            return spread(dy if mask is None else ops.relu_grad(dy, mask))
 
         return y, backward
 

@@ -1,12 +1,14 @@
 """Fewer passes over memory: steps that one layer can do on the way of another.
 
 Wherever they run: a ReLU after a convolution, a Dense layer, batch norm or `Add`; a ReLU6 after batch norm; an `Add` of two
-after batch norm or a convolution. Outside training: a batch norm after a convolution, as filters that hold its scale. Only what
+after batch norm or a convolution. In training: max pooling after a ReLU takes the zeros of its gradient upon itself, as few
+numbers come through both. Outside training: a batch norm after a convolution, as filters that hold its scale. Only what
 nobody else reads is left out, and only layers of exactly these classes are fused, as a subclass may compute something else.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,9 @@ from convkit.layers import (
     ConvTranspose2D,
     ConvTranspose3D,
     Dense,
+    MaxPool1D,
+    MaxPool2D,
+    MaxPool3D,
     ReLU,
     ReLU6,
 )
@@ -33,6 +38,7 @@ __all__ = ["Folded", "folded", "fused"]
 FOLDS = (Conv1D, Conv2D, Conv3D, Dense)                 # their filters can hold a scale for each output
 TAKES_RESIDUAL = (BatchNorm, Conv1D, Conv2D, Conv3D)
 TAKES_RELU = (*TAKES_RESIDUAL, Add, ConvTranspose1D, ConvTranspose2D, ConvTranspose3D, Dense)
+POOLS, POOLED = (MaxPool1D, MaxPool2D, MaxPool3D), (Conv1D, Conv2D, Conv3D)
 TAKES, NAMES = {ReLU: TAKES_RELU, ReLU6: (BatchNorm,)}, {ReLU: "relu", ReLU6: "relu6"}
 
 
@@ -50,6 +56,9 @@ def fused(graph: Graph) -> Graph:
                     before = steps.pop(step.sources[i])
                     step = Step(before.layer, (*before.sources, step.sources[1 - i]), step.results, residual=True)
                     break
+        elif type(step.layer) in POOLS and _rectifies(makers[0]):
+            before, step = makers[0], replace(step, fused={"of_relu": True})
+            steps[step.sources[0]] = replace(before, fused={**before.fused, "masked": True})
         steps[step.results[0]] = step
     return Graph(graph.inputs, graph.outputs, steps.values())
 
@@ -84,6 +93,11 @@ def _maker(steps: dict[int, Step], slot: int, readers: dict[int, int]) -> Step |
 def _is(step: Step | None, kinds: tuple[type, ...]) -> bool:
     """Whether a step is that of such a layer, without an activation."""
     return step is not None and type(step.layer) in kinds and not step.fused and getattr(step.layer, "activation", None) is None
+
+
+def _rectifies(step: Step | None) -> bool:
+    """Whether a step is that of a convolution with a ReLU."""
+    return step is not None and type(step.layer) in POOLED and "relu" in (step.layer.activation, step.fused.get("activation"))
 
 
 class Folded:
