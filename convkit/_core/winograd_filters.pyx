@@ -2,8 +2,9 @@
 # products -> dw. The outputs of a tile are its taps here, so the tables are those of the forward pass.
 #
 # Where the points of all tiles fit, the sums of some outputs and channels are made at a time, in a cache. Else the tiles come
-# in chunks whose size depends on the shapes alone, and all sums are kept from one to the next. Either way a sum has one
-# order: the tiles of a chunk, then the chunks; threads never show in the bits.
+# in chunks, and all sums are kept from one to the next: those of a part of the chunks each, where they are small, so that no
+# CPU waits for the points that another one has made. Chunks and parts depend on the shapes alone, and a sum has one order: the
+# tiles of a chunk, the chunks of a part, the parts; threads never show in the bits.
 from cython.parallel cimport prange, threadid
 from convkit._core.cpu cimport (Watch, ck_flush_subnormals, ck_fold, ck_kernels, ck_lines, ck_mode, ck_patch,
                                 ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
@@ -13,6 +14,7 @@ from convkit._core.tiles cimport (KINDS, Area, Axis, Tile, axis_of, first_of_lin
 cdef enum:
     NEAR = 3 << 18                              # bytes of sums that stay in the second-level cache
     NEAREST = 40 << 10                          # in the first-level cache
+    PARTS = 8                                   # of the chunks, at most
     FEW = 24                                    # tiles whose products take no longer than to bring their sums from afar
 
 
@@ -24,6 +26,7 @@ cdef struct Work:
     int taps[2]
     Py_ssize_t places_w, points, slice_step, slice_first, source_depth, target_depth, images
     Py_ssize_t lines, columns, line_chunks, column_chunks     # of tiles in a chunk
+    Py_ssize_t parts
     Py_ssize_t depth, outputs, words, panels, itemsize
     Py_ssize_t x_row, dy_row, x_step, dy_step                 # elements from one tile, one point to the next
     const char *x
@@ -142,6 +145,10 @@ cdef Work work_of(const Py_ssize_t[:, ::1] across_h, const Py_ssize_t[:, ::1] ac
     work.column_chunks = (work.w.count + work.columns - 1) // work.columns
     work.words = (depth + work.k.vector - 1) // work.k.vector
     work.panels = (work.words + work.k.vecs - 1) // work.k.vecs
+    work.parts = 1
+    while (work.points * outputs * work.words * work.k.vector * itemsize <= NEAR and work.parts < PARTS
+           and 4 * work.parts <= work.line_chunks * work.column_chunks):
+        work.parts *= 2
     work.x_row, work.dy_row = odd_lines(depth, itemsize), odd_lines(outputs, itemsize)
     work.x_step, work.dy_step = odd_lines(tiles * work.x_row, itemsize), odd_lines(tiles * work.dy_row, itemsize)
     return work
@@ -166,7 +173,10 @@ def scratch_size(across_h, across_w, places, chunk, Py_ssize_t images, Py_ssize_
     """Elements of `grad`'s scratch."""
     cdef Work work = work_of(across_h, across_w, places, chunk, images, target_depth, depth, outputs, itemsize)
     cdef Block b = block_of(&work, threads)
-    return work.points * (work.x_step + work.dy_step + b.step * (1 if work.line_chunks * work.column_chunks > 1 else threads))
+    tiles, sums = 1, threads                    # how many of each
+    if work.line_chunks * work.column_chunks > 1:
+        tiles, sums = threads if work.parts > 1 else 1, work.parts
+    return work.points * (tiles * (work.x_step + work.dy_step) + sums * b.step)
 
 
 def grad(const Py_ssize_t[:, ::1] across_h, const Py_ssize_t[:, ::1] across_w, step, places, form, taps, depths, chunk,
@@ -183,7 +193,7 @@ def grad(const Py_ssize_t[:, ::1] across_h, const Py_ssize_t[:, ::1] across_w, s
     cdef Py_ssize_t i, slice, group
     cdef char *target
     cdef bint kept = work.line_chunks * work.column_chunks > 1
-    cdef int odd = 0
+    cdef int odd = 0, rooms = threads if work.parts > 1 else 1
     work.flush = flushes()
     work.slice_step, work.slice_first, work.source_depth = depths[:3]
     for i in range(2):
@@ -193,13 +203,15 @@ def grad(const Py_ssize_t[:, ::1] across_h, const Py_ssize_t[:, ::1] across_w, s
         work.x_stride[i], work.dy_stride[i], work.dw_stride[i] = x.strides[i], dy.strides[i], dw.strides[i]
     work.x_points = <char *>&scratch[0]
     work.dy_points = work.x_points + work.points * work.x_step * work.itemsize
-    b.sums = work.dy_points + work.points * work.dy_step * work.itemsize
+    b.sums = work.x_points + rooms * work.points * (work.x_step + work.dy_step) * work.itemsize
     cdef Watch w = watch()
     with nogil:
         for group in range(groups):
             for slice in range(dw.shape[1]):
                 target = <char *>&dw[0, 0, 0, 0, 0] + group * work.outputs * dw.strides[0] + slice * dw.strides[1]
-                if kept:
+                if work.parts > 1:
+                    odd |= apart(&work, &b, group, slice, target, &w, threads)
+                elif kept:
                     odd |= chunks(&work, &b, group, slice, target, &w, threads)
                 else:
                     odd |= at_once(&work, &b, group, slice, target, &w, threads)
@@ -207,17 +219,66 @@ def grad(const Py_ssize_t[:, ::1] across_h, const Py_ssize_t[:, ::1] across_w, s
     return odd != 0
 
 
+cdef inline Area area_of(const Work *work, Py_ssize_t chunk) noexcept nogil:
+    cdef Area area
+    area.first_line = chunk // work.column_chunks * work.lines
+    area.last_line = min(work.images * work.target_depth * work.h.count, area.first_line + work.lines)
+    area.first = chunk % work.column_chunks * work.columns
+    area.last = min(work.w.count, area.first + work.columns)
+    return area
+
+
+cdef int apart(const Work *work, const Block *b, Py_ssize_t group, Py_ssize_t slice, char *dw, Watch *w,
+               int threads) noexcept nogil:
+    """Parts of the chunks, each with sums of its own."""
+    cdef Py_ssize_t t
+    cdef int odd = 0
+    for t in prange(work.parts, schedule="static", num_threads=threads):
+        one_part(work, b, group, slice, t, w, threadid())
+    for t in prange(work.outputs, schedule="static", num_threads=threads):
+        join(work, b, t)
+        odd += fold(work, b, t, dw)
+    return odd
+
+
+cdef void one_part(const Work *work, const Block *b, Py_ssize_t group, Py_ssize_t slice, Py_ssize_t part, Watch *w,
+                   int thread) noexcept nogil:
+    cdef Work mine = work[0]
+    cdef Block sums = b[0]
+    cdef Area area
+    cdef Py_ssize_t all_chunks = work.line_chunks * work.column_chunks, first = all_chunks * part // work.parts, c, line, point
+    mine.x_points += thread * work.points * (work.x_step + work.dy_step) * work.itemsize
+    mine.dy_points = mine.x_points + work.points * work.x_step * work.itemsize
+    sums.sums += part * work.points * b.step * work.itemsize
+    for c in range(first, all_chunks * (part + 1) // work.parts):
+        if stopped(w, thread, c - first):
+            return
+        area = area_of(work, c)
+        for line in range(area.first_line, area.last_line):
+            transform(&mine, &area, group, slice, line)
+        for point in range(work.points):
+            multiply(&mine, &area, point, &sums, c > first)
+
+
+cdef void join(const Work *work, const Block *b, Py_ssize_t output) noexcept nogil:
+    """Adds the other parts' sums of an output to those of the first."""
+    cdef Py_ssize_t part_step = work.points * b.step, point
+    cdef ck_mode mode = ck_flush_subnormals(work.flush)
+    cdef char *sums
+    for point in range(work.points):
+        sums = b.sums + (point * b.step + output * b.row) * work.itemsize
+        work.k.sum_rows(work.parts - 1, b.row, sums + part_step * work.itemsize, part_step, sums)
+    ck_write_mode(mode)
+
+
 cdef int chunks(const Work *work, const Block *b, Py_ssize_t group, Py_ssize_t slice, char *dw, Watch *w,
                 int threads) noexcept nogil:
-    cdef Py_ssize_t t, c, all_lines = work.images * work.target_depth * work.h.count
+    cdef Py_ssize_t t, c
     cdef Py_ssize_t pieces = max(<Py_ssize_t>1, work.outputs // work.k.rows[work.k.vecs] // 4)   # of the outputs of a point
     cdef Area area
     cdef int odd = 0
     for c in range(work.line_chunks * work.column_chunks):
-        area.first_line = c // work.column_chunks * work.lines
-        area.last_line = min(all_lines, area.first_line + work.lines)
-        area.first = c % work.column_chunks * work.columns
-        area.last = min(work.w.count, area.first + work.columns)
+        area = area_of(work, c)
         for t in prange(area.first_line, area.last_line, schedule="static", num_threads=threads):
             transform(work, &area, group, slice, t)
         for t in prange(work.points * pieces, schedule="static", num_threads=threads):
