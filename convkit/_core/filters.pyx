@@ -2,7 +2,8 @@
 #
 # A unit is one register tile of dw: a few channels of one operand by a panel of the other's. In a panel lie the inputs of one
 # tap or, turned, the outputs: then dw is summed the other way round. The threads share the units out and each walks over the
-# pixels in chunks that stay in its cache, so every sum has one order, whatever their number.
+# pixels in chunks that stay in its cache; where dw is small they share parts of the chunks instead, with sums of their own.
+# Chunks and parts depend on the shapes alone, so every sum has one order, whatever the number of threads.
 from cython.parallel cimport prange, threadid
 from libc.string cimport memset
 
@@ -16,6 +17,9 @@ cdef enum:
     REREAD = 3                                  # tiles that read a panel, from which on it is copied for them
     ALIGNMENT = 64
     SIDE = 16                                   # outputs of dw that are turned back at a time
+    PARTS = 8                                   # of the chunks, at most
+    PART_CHUNKS = 8                             # least of a part
+    SMALL = 1 << 19                             # bytes of the sums of all parts
 
 
 cdef struct Window:                             # one axis of the convolution, a row of `windows`
@@ -197,12 +201,19 @@ cdef inline Place place_of(const Work *work, Py_ssize_t number) noexcept nogil:
     return u
 
 
-cdef void share(const Work *work, Watch *w, int thread, Py_ssize_t first_unit, Py_ssize_t last_unit) noexcept nogil:
-    """All pixels, for a range of units."""
+cdef Py_ssize_t chunks_of(const Window *axes, Py_ssize_t images) noexcept nogil:
+    cdef Py_ssize_t out = axes[2].out, all_lines = images * axes[0].out * axes[1].out
+    return ceil_div(all_lines, max(<Py_ssize_t>1, CHUNK // out)) * ceil_div(out, min(out, <Py_ssize_t>CHUNK))
+
+
+cdef void share(const Work *work, Watch *w, int thread, Py_ssize_t part, Py_ssize_t parts, Py_ssize_t first_unit,
+                Py_ssize_t last_unit) noexcept nogil:
+    """A part of the chunks, for a range of units."""
     cdef Runs runs
     cdef Py_ssize_t out = work.axes[2].out, all_lines = work.images * work.axes[0].out * work.axes[1].out
     cdef Py_ssize_t lines = max(<Py_ssize_t>1, CHUNK // out), pixels = min(out, <Py_ssize_t>CHUNK)
-    cdef Py_ssize_t columns = ceil_div(out, pixels), chunks = ceil_div(all_lines, lines) * columns, chunk, number
+    cdef Py_ssize_t columns = ceil_div(out, pixels), chunks = chunks_of(work.axes, work.images), chunk, number
+    cdef Py_ssize_t first_chunk = chunks * part // parts, last_chunk = chunks * (part + 1) // parts
     cdef Py_ssize_t units = last_unit - first_unit, at
     cdef const char *next
     cdef Ahead ahead
@@ -211,15 +222,15 @@ cdef void share(const Work *work, Watch *w, int thread, Py_ssize_t first_unit, P
     cdef bint new_panel, new_tap
     cdef ck_mode mode = ck_flush_subnormals(work.flush)
     runs.panel = runs.room + (-<size_t>runs.room) % ALIGNMENT
-    for chunk in range(chunks):
-        if stopped(w, thread, chunk):
+    for chunk in range(first_chunk, last_chunk):
+        if stopped(w, thread, chunk - first_chunk):
             break
-        c.first = chunk == 0
+        c.first = chunk == first_chunk
         c.first_line, c.first_pixel = chunk // columns * lines, chunk % columns * pixels
         c.last_line, c.last_pixel = min(all_lines, c.first_line + lines), min(out, c.first_pixel + pixels)
         ahead.bytes = ahead.x_bytes = ahead.step = 0
         ahead.x = ahead.dy = runs.panel
-        if chunk + 1 < chunks:
+        if chunk + 1 < last_chunk:
             ahead = ahead_of(work, (chunk + 1) // columns * lines, (chunk + 1) % columns * pixels, lines, pixels, units)
         for number in range(first_unit, last_unit):
             new_panel = new_tap = number == first_unit
@@ -237,14 +248,33 @@ cdef void share(const Work *work, Watch *w, int thread, Py_ssize_t first_unit, P
     ck_write_mode(mode)
 
 
+cdef void one_part(const Work *work, Watch *w, int thread, Py_ssize_t part, Py_ssize_t parts, Py_ssize_t size, char *others,
+                   Py_ssize_t units) noexcept nogil:
+    """A part of the chunks, with sums of its own; those of the first part are dw's."""
+    cdef Work mine = work[0]
+    if part:
+        mine.sums, mine.adds = others + (part - 1) * size * work.itemsize, False
+    share(&mine, w, thread, part, parts, 0, units)
+
+
+def parts(const Py_ssize_t[:, ::1] windows, Py_ssize_t images, Py_ssize_t bytes):
+    """How many parts of the chunks have sums of their own, of so many bytes."""
+    cdef Py_ssize_t count = 1, chunks = chunks_of(<const Window *>&windows[0, 0], images)
+    while 2 * count <= min(<Py_ssize_t>PARTS, chunks // PART_CHUNKS) and 2 * count * bytes <= SMALL:
+        count *= 2
+    return count
+
+
 def grad(const Py_ssize_t[:, ::1] windows, Py_ssize_t groups, const real[:, :, :, :, :] dy, const real[:, :, :, :, :] x,
-         real[:, :, ::1] dw, real[:, ::1] turned, bint adds, int threads):
+         real[:, :, ::1] dw, real[:, ::1] turned, real[:, ::1] others, bint adds, int threads):
     """dw (O, taps, C / groups) = the gradient of the filters, or += with `adds`.
 
-    Where `turned` (taps * C, O / groups) is given, the sums are made there.
+    Where `turned` (taps * C, O / groups) is given, the sums are made there; `others` (parts - 1, size of dw) is for those of
+    all `parts` but the first.
     """
     cdef Work work
-    cdef Py_ssize_t i, t, units, vecs, height
+    cdef Py_ssize_t i, t, units, vecs, height, count = others.shape[0] + 1, size = others.shape[1]
+    cdef ck_mode mode
     cdef Operand *a
     cdef Operand *b
     work.k, work.flush, work.turned, work.adds = table(sizeof(real)), flushes(), turned is not None, adds
@@ -269,10 +299,17 @@ def grad(const Py_ssize_t[:, ::1] windows, Py_ssize_t groups, const real[:, :, :
     work.tile_rows, work.taller_tiles = a.channels // work.tiles, a.channels % work.tiles
     work.packs = work.tiles * (work.taps if work.turned else 1) >= REREAD
     units = groups * work.taps * work.panels * work.tiles
-    threads = <int>min(<Py_ssize_t>threads, units)
+    threads = <int>min(<Py_ssize_t>threads, units if count == 1 else count)
     cdef Watch w = watch()
-    for t in prange(threads, nogil=True, schedule="static", num_threads=threads):
-        share(&work, &w, threadid(), units * t // threads, units * (t + 1) // threads)
+    if count == 1:
+        for t in prange(threads, nogil=True, schedule="static", num_threads=threads):
+            share(&work, &w, threadid(), 0, 1, units * t // threads, units * (t + 1) // threads)
+    else:
+        for t in prange(count, nogil=True, schedule="static", num_threads=threads):
+            one_part(&work, &w, threadid(), t, count, size, <char *>&others[0, 0], units)
+        mode = ck_flush_subnormals(work.flush)
+        work.k.sum_rows(count - 1, size, &others[0, 0], size, work.sums)
+        ck_write_mode(mode)
     raise_if_stopped(&w)
     if work.turned:
         turn_back(turned, dw, groups, threads)

@@ -70,7 +70,8 @@ def grad_filters(conv: plan.Conv, dy, x, dw, threads: int, adds: bool = False) -
         x, dy = np.ascontiguousarray(x).reshape(1, -1, conv.channels), np.ascontiguousarray(dy).reshape(1, -1, conv.outputs)
         windows = conv.flat_windows
     dw = dw.reshape(conv.outputs, -1, conv.channels // conv.groups)
-    filters.grad(windows, conv.groups, check.lifted(dy), check.lifted(x), dw, turned, adds, threads)
+    others = check.empty((filters.parts(windows, len(x), dw.nbytes) - 1, dw.size), dw.dtype, "convolution")
+    filters.grad(windows, conv.groups, check.lifted(dy), check.lifted(x), dw, turned, others, adds, threads)
 
 
 def grad_bias(dy, threads: int):

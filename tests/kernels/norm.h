@@ -125,12 +125,14 @@ static void check_column_moments(void)
         now.k->column_moments(rows, cols, x, step, sums, cols);
         for (ptrdiff_t c = 0; c < cols; c++) {
             const double about = (double)sums[c];
-            double mean = 0, first = 0, second = 0;
+            double mean = 0, some = 0, first = 0, second = 0;
             for (ptrdiff_t r = 0; r < rows; r++) {
                 const double off = (double)x[r * step + c] - about;
-                mean += (double)x[r * step + c], first += off, second += off * off;
+                first += off, second += off * off;
+                if (r % ((rows + 3) / 4) == 0)
+                    mean += (double)x[r * step + c], some++;
             }
-            near("about", c, sums[c], mean / (double)rows, 100 * REAL_EPSILON);
+            near("about", c, sums[c], mean / some, 100 * REAL_EPSILON);
             near("first", c, sums[cols + c], first, 400 * REAL_EPSILON);
             near("second", c, sums[2 * cols + c], second, 4000 * REAL_EPSILON);
         }
