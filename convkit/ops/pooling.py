@@ -102,16 +102,21 @@ def max_pool_grad(op, rank, dy, x, kernel_size, stride, padding, dilation, ceil_
     y, flat = np.empty(pool.out_shape, x.dtype), np.empty(pool.out_shape, np.int64)
     if y.size:
         _walk(core.MAX_FLAT, pool, x, y, threads, flat=flat)
-    return check.returned(_scatter(op, pool, dy, flat, threads), None, first)
+    return check.returned(_scatter(op, pool.x_shape, dy, flat, threads), None, first)
 
 
-def _scatter(op: str, pool: plan.Pool, dy, flat: np.ndarray, threads: int) -> np.ndarray:
+def _scatter(op: str, x_shape: tuple[int, ...], dy, flat: np.ndarray, threads: int) -> np.ndarray:
     """dx of a maximum: each dy where its flat index says."""
-    dx = check.empty(pool.x_shape, dy.dtype, op, zeros=True)
+    dx = check.empty(x_shape, dy.dtype, op, zeros=True)
     if dx.size:
         lines = (a.reshape(a.shape[0], -1, a.shape[-1]) for a in (np.ascontiguousarray(dy), flat, dx))
         core.scatter(*lines, plan.PANEL, threads)
     return dx
+
+
+def spread_by_indices(dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
+    """dx of a maximum, channels last, by the indices that the same maximum returned."""
+    return _scatter("max_pool_grad", x_shape, dy, indices, cpu.thread_count(None, "max_pool_grad")[0])
 
 
 def _find_and_spread(pool: plan.Pool, dy, x, dx, threads: int) -> None:
@@ -143,7 +148,7 @@ def max_pool_in_training(op, rank, x, kernel_size, stride, padding, dilation, ce
         check.same_dtype(op, dy=dy, y=y)
         if pool.labelled:
             return _spread(op, pool, dy, labels, _workers(None, pool, op))
-        return _scatter(op, pool, dy, labels.astype(np.int64) - 1, _workers(None, pool, op))
+        return _scatter(op, pool.x_shape, dy, labels.astype(np.int64) - 1, _workers(None, pool, op))
 
     return y, backward
 
