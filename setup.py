@@ -60,7 +60,7 @@ MODULES = [
 ]
 
 # The time of a call is spent in the kernels, but for these, which find places or pack filters; the others are small.
-BUSY = {"call": "-O3", "direct": "-O3", "depthwise": "-O2", "grouped": "-O2", "norm": "-O2"}
+BUSY = {"call": "-O3", "direct": "-O3", "depthwise": "-O2", "grouped": "-O2"}
 
 # Cython registers this module under its last name as well, like its own runtime: `_cython_...`.
 SHARED = "convkit._core._cython_convkit"

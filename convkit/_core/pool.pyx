@@ -15,7 +15,7 @@ from convkit._core.view cimport View, drop, lift
 cdef enum:
     PHASES = 8                                  # largest stride whose backward pass goes along the row once
     STREAM = 8 << 20                            # bytes of a target that is written past the caches
-    WIDE = 512                                  # channels of pixels that SUM and MAX read eight at a time, each from end to end
+    WIDE = 512                                  # channels of pixels that SUM reads eight at a time, each from end to end
     CHUNK = 256                                 # channels that MAX_FLAT takes at a time
 
 cpdef enum:                                     # what a walk does
@@ -181,7 +181,7 @@ cdef void reduce(const Walk *w, const Run *run, const Span *spans) noexcept nogi
     cdef Py_ssize_t places[CK_POOL_TAPS]
     cdef Py_ssize_t limit = CK_POOL_TAPS - 1 if w.op == MAX_FLAT else CK_POOL_TAPS
     cdef Py_ssize_t total = length(spans), start = 0
-    if run.channels >= WIDE and (w.op == SUM or (w.op == MAX and not w.labelled)):
+    if w.op == SUM and run.channels >= WIDE:
         limit = 8
     taps.resume, taps.stream = 0, w.stream
     while start == 0 or start < total:
