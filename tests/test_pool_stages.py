@@ -10,6 +10,7 @@ from test_pool import check_average, check_max
 import convkit
 from convkit.ops import pool_stages
 from convkit.ops.pooling import _plan, max_pool_in_training
+from convkit.plan import pool as plan
 
 CASES = [
     Pool((3, 7, 8, 5), 3, stride=1, padding=1, name="3x3"),
@@ -24,6 +25,10 @@ each_case = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 @pytest.fixture(params=[1, 1000, pool_stages.BAND], ids=lambda size: f"bands of {size} bytes")
 def _bands(request, monkeypatch):
     monkeypatch.setattr(pool_stages, "BAND", request.param)
+    monkeypatch.setattr(plan, "STAGES", 1)
+    plan.pool.cache_clear()                             # plans remember whether stages pay
+    yield
+    plan.pool.cache_clear()
 
 
 @pytest.mark.usefixtures("_bands")
