@@ -80,7 +80,10 @@ POOL = (
     Pool("max", 4, (112, 112), 64, (3, 3), 2, 1, source="ResNet-50 pool1", tags=(*PEERS, "quick")),
     Pool("max", 64, (28, 28), 64, (2, 2), 2, source="MNIST CNN pool1", tags=PEERS),
     Pool("max", 1, (28, 28), 192, (3, 3), 1, 1, source="GoogLeNet 3a, pool branch"),
+    Pool("max", 4, (7, 7), 2048, (7, 7), 7, source="ResNet-50 head, by maxima"),
     Pool("avg", 4, (112, 112), 64, (2, 2), 2, source="DenseNet transition, wide", tags=PEERS),
+    Pool("avg", 4, (112, 112), 64, (3, 3), 2, 1, source="ResNet-50 pool1, by means"),
+    Pool("avg", 1, (28, 28), 192, (3, 3), 1, 1, source="Inception v3, pool branch, as wide as GoogLeNet 3a"),
     Pool("avg", 4, (7, 7), 2048, (7, 7), 7, source="ResNet-50 head", tags=(*PEERS, "quick")),
 )
 

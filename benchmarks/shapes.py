@@ -88,7 +88,7 @@ class Pool:
     suite: str = "pool"
 
     kind = "pool"
-    passes = ("fwd", "dx")
+    passes = ("fwd", "dx", "both")
 
     @property
     def name(self) -> str:
@@ -105,9 +105,12 @@ class Pool:
         return 1 if self.family == "max" else prod(self.kernel)
 
     def work(self, what: str, itemsize: int) -> int:
-        """Bytes of a pass: every input and output once (the gradient of a maximum also reads x)."""
+        """Bytes of a pass: every input and output once (the gradient of a maximum also reads x).
+
+        "both" is forward and then backward, with what the forward pass keeps, as in training: "dx" twice, of a mean.
+        """
         x, y = (self.batch * self.channels * prod(sizes) for sizes in (self.spatial, self.out_spatial))
-        return itemsize * (x + y + (x if what == "dx" and self.family == "max" else 0))
+        return itemsize * ((x + y) * (1 + (what == "both")) + (x if what == "dx" and self.family == "max" else 0))
 
     bytes = work
 

@@ -97,6 +97,7 @@ CASES = [
     (l.Pad1D, {"padding": ((2, 0),), "mode": "wrap"}, (4, 2)),
     (l.Pad2D, {"padding": (1, 2), "mode": "reflect"}, (3, 4, 2)),
     (l.Pad2D, {}, (3, 4, 2)),
+    (l.Pad2D, {"padding": (1, 2), "mode": "median"}, (3, 4, 2)),
     (l.Pad3D, {"mode": "symmetric"}, (2, 2, 3, 1)),
     (l.ZeroPad1D, {"padding": ((0, 3),)}, (4, 2)),
     (l.ZeroPad2D, {}, (3, 4, 2)),

@@ -11,6 +11,7 @@ from test_conv_arrays import OUTS, each_view
 import convkit
 
 MODES = ("constant", "edge", "reflect", "symmetric", "wrap")
+STATISTICS = ("maximum", "mean", "median", "minimum")
 PADS = [((2, 5, 7, 3), ((1, 2), (3, 0))), ((1, 4, 2), ((9, 7),)), ((1, 3, 4, 5, 2), ((0, 1), (2, 2), (3, 1))),
         ((1, 1, 6, 1), ((2, 2), (0, 0))), ((0, 4, 3), ((1, 1),)), ((2, 4, 0), ((1, 1),))]  # fmt: skip
 each_mode = pytest.mark.parametrize("mode", MODES)
@@ -39,6 +40,41 @@ def test_pad_is_numpys_and_its_gradient_is_the_adjoint(shape, pads, mode, dtype)
         cut = convkit.crop(y, pads, layout=layout)
         assert_same_bits(from_layout(cut, layout), x)
         assert not np.shares_memory(cut, y)
+
+
+@each_dtype
+@pytest.mark.parametrize(
+    ("mode", "stat"),
+    [("linear_ramp", None), *((mode, stat) for mode in STATISTICS for stat in (None, 2, ((1, 3), (2, 9))))],
+    ids=str,
+)
+def test_computed_padding_is_numpys_and_its_gradient_its_slope(mode, stat, dtype):
+    x, pads = numbers((2, 5, 6, 3), dtype, 0), ((1, 3), (4, 0))
+    how = {"stat_length": stat} if stat else {}
+    by = {"end_values": 1.5} if mode == "linear_ramp" else {}
+    by |= {"stat_length": ((1, 1), *np.broadcast_to(stat, (2, 2)), (1, 1))} if stat else {}
+    want = np.pad(x, ((0, 0), *pads, (0, 0)), mode=mode, **by)
+    dy = numbers(want.shape, dtype, 1)
+    for layout in ("NHWC", "NCHW"):
+        y = convkit.pad(to_layout(x, layout), pads, mode=mode, value=1.5, layout=layout, **how)
+        assert_same_bits(from_layout(y, layout), want)
+        dx = from_layout(convkit.pad_grad(to_layout(dy, layout), pads, to_layout(x, layout), mode=mode, layout=layout, **how),
+                         layout)  # fmt: skip
+        assert dx.dtype == dtype
+    if dtype == "float64":                              # linear where no order changes
+        for i in np.ndindex(x.shape):
+            step = np.zeros_like(x)
+            step[i] = 1e-6
+            ends = (convkit.pad(x + sign * step, pads, mode=mode, value=1.5, **how) for sign in (1, -1))
+            slope = np.vdot(np.subtract(*ends), dy) / 2e-6
+            np.testing.assert_allclose(dx[i], slope, rtol=1e-6, atol=1e-7)
+
+
+def test_empty_padding_keeps_the_image_and_has_no_gradient():
+    x = numbers((2, 3, 4, 2), "float32", 0)
+    assert_same_bits(convkit.pad(x, 2, mode="empty")[:, 2:-2, 2:-2], x)
+    assert_same_bits(convkit.pad_grad(convkit.pad(x, 2, value=7), 2, mode="empty"), x)
+    assert convkit.pad(x[:, :0], 1, mode="empty").shape == (2, 2, 6, 2)
 
 
 def test_padding_of_one_number_for_all_axes_or_one_for_each():
@@ -96,7 +132,13 @@ WRONG = [
     (lambda: convkit.pad(X, True), TypeError, "pad: padding must be"),
     (lambda: convkit.pad(X, "same"), TypeError, "pad: padding must be"),
     (lambda: convkit.pad(X, 2**62), ValueError, "pad: output .* needs .* bytes"),
-    (lambda: convkit.pad(X, 1, mode="mean"), ValueError, "pad: mode must be one of"),
+    (lambda: convkit.pad(X, 1, mode="middle"), ValueError, "pad: mode must be one of"),
+    (lambda: convkit.pad(X, 1, mode="edge", stat_length=2), ValueError, "stat_length is for the modes maximum, mean"),
+    (lambda: convkit.pad(X, 1, mode="mean", stat_length=0), ValueError, "pad: stat_length must be >= 1, got 0"),
+    (lambda: convkit.pad(X, 1, mode="mean", stat_length=((1, 2),)), ValueError, "stat_length must have 2 pairs"),
+    (lambda: convkit.pad(X[:, :0], 1, mode="median"), ValueError, "there is none along h"),
+    (lambda: convkit.pad_grad(X, 1, mode="maximum"), ValueError, "pad_grad: mode='maximum' needs x"),
+    (lambda: convkit.pad_grad(X, 1, X, mode="minimum"), ValueError, "pad_grad: x must have the shape"),
     (lambda: convkit.pad(X, 1, value="0"), TypeError, "pad: value must be a number"),
     (lambda: convkit.pad(X[:, :0], 1, mode="edge"), ValueError, "there is none along h"),
     (lambda: convkit.pad(X[0, 0], 1), ValueError, "pad: x must be 3-D, 4-D or 5-D"),

@@ -10,6 +10,8 @@ import numpy as np
 
 from ..shapes import Conv, Op, Pool
 
+LINE = 64                                               # bytes
+
 # What computes one pass and is timed, and what brings its result into channels-first NumPy order for the check.
 Prepared = tuple[Callable[[], object], Callable[[object], np.ndarray]]
 
@@ -20,7 +22,7 @@ def arrays(case: Conv | Pool | Op, dtype: str) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(7)
 
     def normal(*shape: int) -> np.ndarray:
-        return rng.standard_normal(shape).astype(dtype)
+        return aligned(rng.standard_normal(shape).astype(dtype))
 
     if isinstance(case, Op):
         spatial = tuple(2 * n for n in case.shape[2:]) if case.scale > 1 else case.shape[2:]
@@ -35,9 +37,18 @@ def arrays(case: Conv | Pool | Op, dtype: str) -> dict[str, np.ndarray]:
     return data
 
 
+def aligned(a: np.ndarray) -> np.ndarray:
+    """A contiguous copy that starts on a cache line, as the arrays that most libraries make for themselves do."""
+    buffer = np.empty(a.nbytes + LINE, np.uint8)
+    start = -buffer.ctypes.data % LINE
+    copy = buffer[start : start + a.nbytes].view(a.dtype).reshape(a.shape)
+    copy[...] = a
+    return copy
+
+
 def last(a: np.ndarray) -> np.ndarray:
     """Channels last, contiguous."""
-    return np.ascontiguousarray(np.moveaxis(a, 1, -1)) if a.ndim > 1 else a
+    return aligned(np.moveaxis(a, 1, -1)) if a.ndim > 1 else a
 
 
 def first(a: np.ndarray) -> np.ndarray:

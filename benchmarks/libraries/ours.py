@@ -52,8 +52,22 @@ class Convkit:
             pool = getattr(self.ck, op)
             y = pool(x, case.kernel, **how)
             return lambda: pool(x, case.kernel, out=y, **how), first
+        if what == "both":
+            return self.pool_step(case, x, dy, how), first
         grad, source = getattr(self.ck, op + "_grad"), x if case.family == "max" else x.shape
         return lambda: grad(dy, source, case.kernel, **how), first
+
+    def pool_step(self, case: Pool, x: np.ndarray, dy: np.ndarray, how: dict):
+        """The layer in training: of a maximum it keeps where it was."""
+        how = {name: value for name, value in how.items() if name != "threads"}
+        layer = getattr(self.ck.layers, f"{case.family.title()}Pool{len(case.spatial)}D")(case.kernel, **how)
+        layer.build(x.shape[1:], np.random.default_rng(0), x.dtype)
+
+        def run():
+            with self.ck.threads(self.count):
+                return layer.forward(x, training=True)[1](dy)
+
+        return run
 
     def op(self, case: Op, what: str, dtype: str) -> Prepared:
         from . import ours_ops

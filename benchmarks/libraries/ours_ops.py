@@ -8,7 +8,7 @@ import numpy as np
 
 from ..definition_ops import EPS, GROUPS
 from ..shapes import Op
-from .data import arrays, last
+from .data import aligned, arrays, last
 
 Pair = tuple[Callable[[], object], Callable[[], object]]
 
@@ -24,7 +24,7 @@ def prepare(ck, case: Op, dtype: str, threads: int) -> Pair:
     if case.family in ("batch_norm_relu", "layer_norm", "group_norm"):
         return _norm(ck, case, x, dy, (data["w"], data["b"]), threads)
     function, gradient = getattr(ck, case.family), getattr(ck, case.family + "_grad")
-    y, dx, of_result = np.empty_like(x), np.empty_like(x), case.family in ("softmax", "tanh", "relu")
+    y, dx, of_result = aligned(x), aligned(x), case.family in ("softmax", "tanh", "relu")
 
     def both():
         function(x, out=y, threads=threads)
@@ -42,7 +42,7 @@ def _cross_entropy(ck, x: np.ndarray, labels: np.ndarray, threads: int) -> Pair:
 
 
 def _resize(ck, case: Op, x: np.ndarray, dy: np.ndarray, threads: int) -> Pair:
-    mode, y, size = case.family.split("_")[1], np.empty_like(dy), dy.shape[1:-1]
+    mode, y, size = case.family.split("_")[1], aligned(dy), dy.shape[1:-1]
 
     def forward():
         return ck.resize(x, size, mode=mode, out=y, threads=threads)
@@ -55,7 +55,7 @@ def _resize(ck, case: Op, x: np.ndarray, dy: np.ndarray, threads: int) -> Pair:
 
 
 def _norm(ck, case: Op, x: np.ndarray, dy: np.ndarray, affine: tuple[np.ndarray, np.ndarray], threads: int) -> Pair:
-    y, how = np.empty_like(x), {"eps": EPS, "threads": threads}
+    y, how = aligned(x), {"eps": EPS, "threads": threads}
     if case.family == "batch_norm_relu":
         between: tuple = ()
         function, gradient = ck.batch_norm, ck.batch_norm_grad

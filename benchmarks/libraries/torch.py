@@ -75,6 +75,8 @@ class Torch:
         where = (list(case.kernel), [case.stride] * rank, [case.padding] * rank)
         forward, aten = getattr(self.torch.nn.functional, op), self.torch.ops.aten
         mean_of_all = case.family == "avg" and case.kernel == case.spatial
+        if what == "both":                              # by autograd's own operators, as in training
+            return self.pool_step(case, x, dy, where), lambda dx: dx.numpy()
         if what == "fwd" and mean_of_all and not self.last:  # faster than avg_pool here, slower in channels last
             axes = tuple(range(2, rank + 2))
             run = self.torch.inference_mode()(lambda: x.mean(axes, keepdim=True))
@@ -90,6 +92,23 @@ class Torch:
             backward = getattr(aten, f"{op}_backward")
             run = self.torch.no_grad()(lambda: backward(dy, x, *where, False, True, None))
         return run, lambda y: y.numpy()
+
+    def pool_step(self, case: Pool, x, dy, where):
+        op, rank, aten = f"{case.family}_pool{len(case.spatial)}d", len(case.spatial), self.torch.ops.aten
+        forward = getattr(self.torch.nn.functional, op)
+        if case.family == "max":
+            backward = getattr(aten, f"{op}_with_indices_backward")
+
+            def run():
+                return backward(dy, x, *where, [1] * rank, False, forward(x, *where, return_indices=True)[1])
+        else:
+            backward = getattr(aten, f"{op}_backward")
+
+            def run():
+                forward(x, *where)
+                return backward(dy, x, *where, False, True, None)
+
+        return self.torch.no_grad()(run)
 
     def op(self, case: Op, what: str, dtype: str) -> Prepared:
         t = self.tensors(case, dtype)

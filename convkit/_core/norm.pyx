@@ -119,13 +119,14 @@ cdef void add_moments(const real *f, Py_ssize_t cols, Py_ssize_t n, Py_ssize_t c
     cdef double first, off, part = 1 / count
     for pixel in range(n // channels):
         start = pixel * channels
+        if not spread:
+            for c in range(channels):
+                total[c] += f[start + c] * count + f[cols + start + c]
+            continue
         for c in range(channels):
             first = f[cols + start + c]
-            if spread:
-                off = f[start + c] + first * part - mean[c]
-                total[c] += f[2 * cols + start + c] - first * first * part + count * off * off
-            else:
-                total[c] += f[start + c] * count + first
+            off = f[start + c] + first * part - mean[c]
+            total[c] += f[2 * cols + start + c] - first * first * part + count * off * off
 
 
 def moments(const real[:, :, :, ::1] figures, double[:, ::1] mean, double[:, ::1] spread, Py_ssize_t rows, Py_ssize_t rest,

@@ -60,6 +60,7 @@ from convkit.layers.resize import (
     UpSampling3D,
 )
 from convkit.layers.shape import Flatten
+from convkit.layers.unpool import MaxUnpool1D, MaxUnpool2D, MaxUnpool3D
 
 __all__ = [
     "CELU",
@@ -112,6 +113,9 @@ __all__ = [
     "MaxPool1D",
     "MaxPool2D",
     "MaxPool3D",
+    "MaxUnpool1D",
+    "MaxUnpool2D",
+    "MaxUnpool3D",
     "MinPool1D",
     "MinPool2D",
     "MinPool3D",

@@ -250,10 +250,11 @@ class Layer(metaclass=LayerType):
         y, run_back = self._forward(x, training, **fused)
         if run_back is None:
             return y, None
-        shape, versions = y.shape, self._versions()
+        shape, versions, several = np.shape(y[0] if isinstance(y, tuple) else y), self._versions(), isinstance(y, tuple)
 
-        def backward(dy: np.ndarray, needs_input: bool = True) -> np.ndarray | None:
-            check_array(self.label, "dy", dy, shape[1:], self.dtype, len_=shape[0])
+        def backward(dy: Any, needs_input: bool = True) -> np.ndarray | None:
+            if not several or dy[0] is not None:        # of several results the first one has a gradient
+                check_array(self.label, "dy", dy[0] if several else dy, shape[1:], self.dtype, len_=shape[0])
             if self._versions() != versions:
                 why = "the weights changed since forward; backward needs a new forward in training mode"
                 raise ValueError(f"{self.label}: {why}")

@@ -8,12 +8,12 @@ import numpy as np
 
 from convkit import ops
 from convkit.layers.base import Backward, Layer, Shape
-from convkit.ops import check
-from convkit.ops.padding import pairs
-from convkit.plan.border import MODES
+from convkit.ops import check, padding_kinds
+from convkit.ops.padding import MODES, pairs
 
 __all__ = ["Crop1D", "Crop2D", "Crop3D", "Pad1D", "Pad2D", "Pad3D", "ZeroPad1D", "ZeroPad2D", "ZeroPad3D"]
 
+DEFINED = tuple(mode for mode in MODES if mode != "empty")
 AXES = ("length", "height, width", "depth, height, width")
 
 
@@ -37,8 +37,8 @@ class _Pad(_Border):
     Parameters
     ----------
     padding : int, tuple of int or pairs ``((before, after), ...)``, default 1
-    mode : "constant", "edge", "reflect", "symmetric" or "wrap"
-        As for `numpy.pad`; the constant is 0.
+    mode : str, default "constant"
+        As for `numpy.pad`, but "empty"; the constant, and the end of a "linear_ramp", is 0.
 
     Raises
     ------
@@ -56,7 +56,7 @@ class _Pad(_Border):
         super().__init__()
         name = type(self).__name__
         self.padding = pairs(padding, self.rank, name, "padding")
-        self.mode = check.choice(mode, MODES, name, "mode")
+        self.mode = check.choice(mode, DEFINED, name, "mode")
 
     def config(self) -> dict[str, Any]:
         return {"padding": list(map(list, self.padding)), "mode": self.mode}
@@ -65,8 +65,10 @@ class _Pad(_Border):
         return ops.pad(x, self.padding, mode=self.mode)
 
     def _forward(self, x: np.ndarray, training: bool) -> tuple[np.ndarray, Backward | None]:
+        kept = x if self.mode in padding_kinds.NEED_X else None
+
         def backward(dy: np.ndarray, needs_input: bool) -> np.ndarray:
-            return ops.pad_grad(dy, self.padding, mode=self.mode)
+            return ops.pad_grad(dy, self.padding, kept, mode=self.mode)
 
         return self._run(x), backward if training else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import numpy as np
 from convkit import ops
 from convkit.layers.base import Backward, Layer, Shape
 from convkit.layers.conv import frozen, plain
-from convkit.ops.pooling import max_pool_in_training
+from convkit.ops import check
+from convkit.ops.pooling import max_pool_in_training, spread_by_indices
 from convkit.plan.geometry import sizes
 
 __all__ = ["AvgPool1D", "AvgPool2D", "AvgPool3D", "MaxPool1D", "MaxPool2D", "MaxPool3D"]
@@ -60,6 +62,8 @@ class _MaxPool(_Pool):
     dilation : int or tuple of int, default 1
     ceil_mode : bool, default False
         Keep a last window that is only partly inside.
+    return_indices : bool, default False
+        Give a second result, the flat spatial index of each maximum, for a `MaxUnpool2D`.
 
     Raises
     ------
@@ -76,21 +80,43 @@ class _MaxPool(_Pool):
     _kind, _in_training = "max", staticmethod(max_pool_in_training)
 
     def __init__(
-        self, kernel_size: Any = 2, *, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+        self,
+        kernel_size: Any = 2,
+        *,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        ceil_mode: bool = False,
+        return_indices: bool = False,
     ) -> None:
         super().__init__(kernel_size, stride, padding, ceil_mode)
         self.how["dilation"] = sizes(dilation, self.rank, type(self).__name__, "dilation")
+        self.return_indices = check.flag(return_indices, type(self).__name__, "return_indices")
 
-    def _forward(self, x: np.ndarray, training: bool, of_relu: bool = False) -> tuple[np.ndarray, Backward | None]:
+    def config(self) -> dict[str, Any]:
+        return {**super().config(), **({"return_indices": True} if self.return_indices else {})}
+
+    def output_shape(self, input_shape: Shape) -> Any:
+        shape = super().output_shape(input_shape)
+        return (shape, shape) if self.return_indices else shape
+
+    def _forward(self, x: np.ndarray, training: bool, of_relu: bool = False) -> tuple[Any, Backward | None]:
         if not training:
-            return type(self)._op(x, self.kernel_size, **self.how), None
-        y, spread = type(self)._in_training(f"{self._kind}_pool{self.rank}d", self.rank, x, self.kernel_size, **self.how)
+            return type(self)._op(x, self.kernel_size, **self.how, return_indices=self.return_indices), None
+        if self.return_indices:
+            y, indices = type(self)._op(x, self.kernel_size, **self.how, return_indices=True)
+            result, spread = (y, indices), partial(spread_by_indices, indices=indices, x_shape=x.shape)
+        else:
+            name = f"{self._kind}_pool{self.rank}d"
+            result, spread = type(self)._in_training(name, self.rank, x, self.kernel_size, **self.how)
+            y = result
         mask = y if of_relu else None
 
-        def backward(dy: np.ndarray, needs_input: bool) -> np.ndarray:
-            return spread(dy if mask is None else ops.relu_grad(dy, mask))
+        def backward(dy: Any, needs_input: bool) -> np.ndarray | None:
+            dy = dy[0] if self.return_indices else dy   # nothing comes back through indices
+            return None if dy is None else spread(dy if mask is None else ops.relu_grad(dy, mask))
 
-        return y, backward
+        return result, backward
 
 
 class _AvgPool(_Pool):

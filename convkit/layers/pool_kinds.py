@@ -31,7 +31,7 @@ class _MinPool(_MaxPool):
 
     Parameters
     ----------
-    kernel_size, stride, padding, dilation, ceil_mode
+    kernel_size, stride, padding, dilation, ceil_mode, return_indices
         As for `MaxPool2D`; padded positions count as inf.
 
     Raises

@@ -45,11 +45,11 @@ class Columns:
 
     def per_channel(self, values: np.ndarray) -> np.ndarray:
         """(batches, groups) as (batches, channels)."""
-        return np.repeat(values, self.channels // self.groups, axis=1)
+        return values if self.groups == self.channels else np.repeat(values, self.channels // self.groups, axis=1)
 
     def per_group(self, values: np.ndarray) -> np.ndarray:
         """The sums of (batches, channels) over each group."""
-        return values.reshape(self.batches, self.groups, -1).sum(axis=2)
+        return values if self.groups == self.channels else values.reshape(self.batches, self.groups, -1).sum(axis=2)
 
 
 def columns(x: np.ndarray, groups: int | None = None, together: bool = False) -> Columns:
@@ -80,12 +80,14 @@ def moments(x: np.ndarray, see: Columns, threads: int) -> tuple[np.ndarray, np.n
         return mean_of_groups, see.per_group(spread + see.pixels * off * off) / see.count
 
 
-def _tiled(see: Columns, lines: list[np.ndarray], dtype) -> np.ndarray:
-    """Coefficients (batches, channels) as the core wants them: (batches, 6, columns)."""
-    stacked = np.zeros((see.batches, 6, see.fold, see.channels), dtype)
-    for i, line in enumerate(lines):
-        stacked[:, i] = line.reshape(-1, 1, see.channels)
-    return stacked.reshape(see.batches, 6, -1)
+def _tiled(see: Columns, lines: list[np.ndarray], dtype, tiled: np.ndarray | None = None) -> np.ndarray:
+    """Coefficients (batches, channels) as the core wants them: (batches, 6, columns), or the last ones of `tiled`."""
+    start = 0 if tiled is None else 6 - len(lines)
+    tiled = np.empty((see.batches, 6, see.fold * see.channels), dtype) if tiled is None else tiled
+    stacked = tiled.reshape(see.batches, 6, see.fold, see.channels)
+    for i, line in enumerate(lines, start):
+        stacked[:, i] = line[:, None]
+    return tiled
 
 
 def _coefficients(see: Columns, stats, weight, bias, eps: float, dtype) -> tuple[np.ndarray, ...]:
@@ -97,9 +99,9 @@ def _coefficients(see: Columns, stats, weight, bias, eps: float, dtype) -> tuple
     with np.errstate(invalid="ignore", over="ignore"):
         inverse = 1 / np.sqrt(var + eps)
         center = mean.astype(dtype).astype(np.float64)
-        scale = inverse * (1.0 if weight is None else weight.astype(np.float64))
-        shift = (center - mean) * scale + (0.0 if bias is None else bias.astype(np.float64))
-    return inverse, center, scale, shift
+        scale = inverse if weight is None else inverse * weight                             # a double times what it is given
+        shift = (center - mean) * scale
+    return inverse, center, scale, shift if bias is None else shift + bias
 
 
 def normalised(x, see: Columns, stats, weight, bias, eps: float, relu: int, residual, y, threads: int) -> None:
@@ -121,14 +123,17 @@ def gradients(dy, x, see: Columns, stats, weight, bias, eps: float, relu: int, y
     with np.errstate(invalid="ignore", over="ignore"):
         off = mean - center
         first, second = sums[:, 0], sums[:, 1] - off * sums[:, 0]
-        gain = 1.0 if weight is None else weight.astype(np.float64)
-        b = d = np.zeros_like(first)
-        if not fixed:
-            b = -(inverse**3) * see.per_channel(see.per_group(gain * second) / see.count)
-            d = -inverse * see.per_channel(see.per_group(gain * first) / see.count) - b * off
-        lines = _tiled(see, [center, scale, shift, scale, b, d], x.dtype)
+        slope = inverse * second                        # of the weight
+        if fixed:
+            b = d = np.zeros_like(first)
+        else:
+            both = (slope, first) if weight is None else (weight * slope, weight * first)
+            each = [see.per_channel(see.per_group(a)) * (inverse / -see.count) for a in both]
+            b = each[0] * inverse
+            d = each[1] - b * off
+        _tiled(see, [scale, b, d], x.dtype, lines)
     core.walk(core.GRAD, *see.walked, relu, x, dy, y, dx, dresidual, lines, None, threads)
-    return (inverse * second).sum(axis=0), first.sum(axis=0)
+    return (slope[0], first[0]) if see.batches == 1 else (slope.sum(axis=0), first.sum(axis=0))
 
 
 def empty_like(x: np.ndarray, op: str) -> np.ndarray:

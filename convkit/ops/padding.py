@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from convkit.ops import border, check
+from convkit.ops import border, check, padding_kinds
 from convkit.plan import border as plan
 from convkit.plan import geometry
 
 __all__ = ["crop", "pad", "pad_grad"]
 
+MODES = (*plan.MODES, *padding_kinds.MODES)
+
 
 def pad(
-    x: Any, padding: Any, *, mode: str = "constant", value: float = 0.0, layout: str | None = None,
-    out: np.ndarray | None = None,
+    x: Any, padding: Any, *, mode: str = "constant", value: float = 0.0, stat_length: Any = None,
+    layout: str | None = None, out: np.ndarray | None = None,
 ) -> np.ndarray:  # fmt: skip
     """Adds pixels around each image, as `numpy.pad` does with the mode of the same name.
 
@@ -25,10 +27,14 @@ def pad(
     ----------
     x : array_like (N, L, C), (N, H, W, C) or (N, D, H, W, C), float32 or float64
     padding : int, an int for each spatial axis, or a pair (before, after) for each
-    mode : "constant", "edge", "reflect", "symmetric" or "wrap"
-        A constant; the outermost pixel; the mirror image without or with the outermost pixel; the other end.
+    mode : str, default "constant"
+        "constant": a constant. "edge": the outermost pixel. "reflect", "symmetric": the mirror image without or with the
+        outermost pixel. "wrap": the other end. "linear_ramp": from the outermost pixel to `value`, evenly. "maximum", "mean",
+        "median", "minimum": of the pixels of the axis. "empty": whatever is there.
     value : float, default 0
-        The constant.
+        The constant, or the end of a ramp.
+    stat_length : int, an int for each spatial axis, or a pair for each, optional
+        How many pixels next to the padding "maximum", "mean", "median" and "minimum" look at; all by default.
     layout : str, default channels last
         "NCL", "NCHW" or "NCDHW" for channels first.
     out : ndarray of the result's shape and dtype, optional
@@ -51,27 +57,37 @@ def pad(
     """
     op = "pad"
     x, first, pairs = _arguments(op, x, "x", padding, "padding", layout)
-    mode = check.choice(mode, plan.MODES, op, "mode")
+    mode = check.choice(mode, MODES, op, "mode")
+    stat = padding_kinds.lengths(stat_length, mode, x.ndim - 2, op)
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{op}: value must be a number, got {value!r}")
     spatial = x.shape[1:-1]
     _sources(op, spatial, pairs, mode)
     shape = (len(x), *(n + lo + hi for n, (lo, hi) in zip(spatial, pairs, strict=True)), x.shape[-1])
     y = check.result(out, shape, x.dtype, first, (x,), op)
-    if y.size:
+    if y.size and mode in padding_kinds.MODES:
+        padding_kinds.fill(x, pairs, mode, value, stat, y)
+    elif y.size:
         _fill(x, pairs, mode, value, y)
     return check.returned(y, out, first)
 
 
-def pad_grad(dy: Any, padding: Any, *, mode: str = "constant", layout: str | None = None) -> np.ndarray:
-    """Gradient of pad: each pixel of x gets the sum of dy over the places where it stands.
+def pad_grad(
+    dy: Any, padding: Any, x: Any = None, *, mode: str = "constant", stat_length: Any = None, layout: str | None = None,
+) -> np.ndarray:  # fmt: skip
+    """Gradient of pad: each pixel of x gets the sum of dy over the places where it stands, or has a share in.
+
+    The gradient of a "maximum" or "minimum" goes to the first of equal pixels, that of a "median" of an even number to the two
+    in the middle, half to each. Padding with mode "empty" has none.
 
     Parameters
     ----------
     dy : array_like, float32 or float64
         Gradient of the result.
-    padding, mode, layout
+    padding, mode, stat_length, layout
         As in `pad`.
+    x : array_like, optional
+        What `pad` was given: needed for the modes "maximum", "median" and "minimum" alone.
 
     Returns
     -------
@@ -80,7 +96,7 @@ def pad_grad(dy: Any, padding: Any, *, mode: str = "constant", layout: str | Non
     Raises
     ------
     TypeError, ValueError
-        As in `pad`, and if `dy` is smaller than the padding.
+        As in `pad`, if `dy` is smaller than the padding, and if `x` is missing or does not fit.
 
     Examples
     --------
@@ -91,14 +107,19 @@ def pad_grad(dy: Any, padding: Any, *, mode: str = "constant", layout: str | Non
     """
     op = "pad_grad"
     dy, first, pairs = _arguments(op, dy, "dy", padding, "padding", layout)
-    mode = check.choice(mode, plan.MODES, op, "mode")
+    mode = check.choice(mode, MODES, op, "mode")
+    stat = padding_kinds.lengths(stat_length, mode, dy.ndim - 2, op)
     spatial = tuple(n - lo - hi for n, (lo, hi) in zip(dy.shape[1:-1], pairs, strict=True))
     if min(spatial) < 0:
         raise ValueError(f"{op}: dy must be at least as large as the padding, got the spatial shape {dy.shape[1:-1]}")
     _sources(op, spatial, pairs, mode)
-    dx = check.empty((len(dy), *spatial, dy.shape[-1]), dy.dtype, op, zeros=True)
-    if mode == "constant":
+    shape = (len(dy), *spatial, dy.shape[-1])
+    x = padding_kinds.given(op, x, mode, shape, dy.dtype, dy.ndim - 2, first)
+    dx = check.empty(shape, dy.dtype, op, zeros=True)
+    if mode in ("constant", "empty"):
         dx[...] = dy[_inside(pairs, spatial)]
+    elif dx.size and mode in padding_kinds.MODES:
+        dx[...] = padding_kinds.grad(dy, x, pairs, mode, stat)
     elif dx.size:
         places = (np.arange(-lo, n + hi) for n, (lo, hi) in zip(spatial, pairs, strict=True))
         picks = tuple(plan.pixels(place, n, mode) for place, n in zip(places, spatial, strict=True))
@@ -167,7 +188,7 @@ def pairs(value: Any, rank: int, op: str, name: str) -> tuple[tuple[int, int], .
 def _sources(op: str, spatial: tuple[int, ...], pairs: tuple[tuple[int, int], ...], mode: str) -> None:
     """Refuses to repeat pixels that are not there."""
     for name, n, pads in zip(geometry.AXES[len(spatial)], spatial, pairs, strict=True):
-        if mode != "constant" and n == 0 and any(pads):
+        if mode not in ("constant", "empty") and n == 0 and any(pads):
             raise ValueError(f"{op}: mode={mode!r} needs a pixel to repeat, there is none along {name}")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from convkit._core import cpu
 from convkit._core import pool as core
 from convkit._core.call import Calls
-from convkit.ops import check
+from convkit.ops import check, pool_stages
 from convkit.plan import geometry
 from convkit.plan import pool as plan
 
@@ -75,11 +75,20 @@ def max_pool(op, rank, x, kernel_size, stride, padding, dilation, ceil_mode, ret
     y = check.result(out, pool.out_shape, x.dtype, first, (x,), op)
     flat = check.empty(pool.out_shape, np.int64, op) if with_indices else None
     if not with_indices:
-        _keep((x,), pool.out_shape, how, first, pool, partial(_walk, core.MAX, pool))
-    if y.size:
-        _walk(core.MAX_FLAT if with_indices else core.MAX, pool, x, y, threads, flat=flat)
+        _keep((x,), pool.out_shape, how, first, pool, partial(_maxima, pool))
+    if y.size and with_indices:
+        _walk(core.MAX_FLAT, pool, x, y, threads, flat=flat)
+    elif y.size:
+        _maxima(pool, x, y, threads)
     y = check.returned(y, out, first)
     return (y, check.returned(flat, None, first)) if with_indices else y
+
+
+def _maxima(pool: plan.Pool, x, y, threads: int) -> None:
+    if pool.stages >= plan.STAGES:
+        pool_stages.forward(core.MAX, pool, x, y, threads)
+    else:
+        _walk(core.MAX, pool, x, y, threads)
 
 
 def max_pool_grad(op, rank, dy, x, kernel_size, stride, padding, dilation, ceil_mode, layout, threads):
@@ -93,7 +102,7 @@ def max_pool_grad(op, rank, dy, x, kernel_size, stride, padding, dilation, ceil_
     dy = _gradient(op, rank, dy, pool, first)
     check.same_dtype(op, dy=dy, x=x)
     threads = _workers(threads, pool, op)
-    if pool.labelled:
+    if pool.labelled or pool.labelled_stages:
         dx = check.empty(pool.x_shape, x.dtype, op)
         _keep((dy, x), pool.x_shape, how, first, pool, partial(_find_and_spread, pool))
         if dx.size:
@@ -102,21 +111,31 @@ def max_pool_grad(op, rank, dy, x, kernel_size, stride, padding, dilation, ceil_
     y, flat = np.empty(pool.out_shape, x.dtype), np.empty(pool.out_shape, np.int64)
     if y.size:
         _walk(core.MAX_FLAT, pool, x, y, threads, flat=flat)
-    return check.returned(_scatter(op, pool, dy, flat, threads), None, first)
+    return check.returned(_scatter(op, pool.x_shape, dy, flat, threads), None, first)
 
 
-def _scatter(op: str, pool: plan.Pool, dy, flat: np.ndarray, threads: int) -> np.ndarray:
+def _scatter(op: str, x_shape: tuple[int, ...], dy, flat: np.ndarray, threads: int) -> np.ndarray:
     """dx of a maximum: each dy where its flat index says."""
-    dx = check.empty(pool.x_shape, dy.dtype, op, zeros=True)
+    dx = check.empty(x_shape, dy.dtype, op, zeros=True)
     if dx.size:
         lines = (a.reshape(a.shape[0], -1, a.shape[-1]) for a in (np.ascontiguousarray(dy), flat, dx))
         core.scatter(*lines, plan.PANEL, threads)
     return dx
 
 
+def spread_by_indices(dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
+    """dx of a maximum, channels last, by the indices that the same maximum returned."""
+    return _scatter("max_pool_grad", x_shape, dy, indices, cpu.thread_count(None, "max_pool_grad")[0])
+
+
 def _find_and_spread(pool: plan.Pool, dy, x, dx, threads: int) -> None:
     if pool.tiles:
         _walk(core.SPREAD, pool, np.ascontiguousarray(x), check.readable(dy), threads, spread=dx)
+        return
+    if pool.labelled_stages:
+        marks = pool_stages.new_labels(pool)
+        pool_stages.forward(core.MAX, pool, x, None, threads, marks)
+        pool_stages.backward(pool, dy, dx, threads, marks)
         return
     labels = np.empty(pool.out_shape, np.uint8)
     _walk(core.MAX, pool, x, None, threads, labels=labels)
@@ -131,6 +150,8 @@ def max_pool_in_training(op, rank, x, kernel_size, stride, padding, dilation, ce
     x = check.images(check.array(x, op, "x"), rank, False, op)
     pool = _plan(op, x.shape, kernel_size, stride, padding, dilation, ceil_mode)
     y = check.empty(pool.out_shape, x.dtype, op)
+    if pool.labelled_stages:
+        return y, _in_stages(op, rank, pool, x, y)
     labels = np.empty(pool.out_shape, np.uint8 if pool.labelled else np.int64)
     if y.size:
         where = {"labels" if pool.labelled else "flat": labels}
@@ -143,9 +164,26 @@ def max_pool_in_training(op, rank, x, kernel_size, stride, padding, dilation, ce
         check.same_dtype(op, dy=dy, y=y)
         if pool.labelled:
             return _spread(op, pool, dy, labels, _workers(None, pool, op))
-        return _scatter(op, pool, dy, labels.astype(np.int64) - 1, _workers(None, pool, op))
+        return _scatter(op, pool.x_shape, dy, labels.astype(np.int64) - 1, _workers(None, pool, op))
 
     return y, backward
+
+
+def _in_stages(op: str, rank: int, pool: plan.Pool, x, y):
+    """Fills y, and dy -> dx."""
+    marks = pool_stages.new_labels(pool)
+    if y.size:
+        pool_stages.forward(core.MAX, pool, x, y, _workers(None, pool, op), marks)
+
+    def backward(dy):
+        dy = _gradient(op, rank, dy, pool, False)
+        check.same_dtype(op, dy=dy, y=y)
+        dx = check.empty(pool.x_shape, dy.dtype, op)
+        if dx.size:
+            pool_stages.backward(pool, dy, dx, _workers(None, pool, op), marks)
+        return dx
+
+    return backward
 
 
 def _spread(op: str, pool: plan.Pool, dy, labels, threads: int) -> np.ndarray:
@@ -167,10 +205,18 @@ def avg_pool(op, rank, x, kernel_size, stride, padding, ceil_mode, count_include
     count = _count(op, count_include_pad)
     threads = _workers(threads, pool, op)
     y = check.result(out, pool.out_shape, x.dtype, first, (x,), op)
-    _keep((x,), pool.out_shape, how, first, pool, partial(_walk, core.SUM, pool, count=count))
+    _keep((x,), pool.out_shape, how, first, pool, partial(_means, pool, count))
     if y.size:
-        _walk(core.SUM, pool, x, y, threads, count=count)
+        _means(pool, count, x, y, threads)
     return check.returned(y, out, first)
+
+
+def _means(pool: plan.Pool, count: int, x, y, threads: int) -> None:
+    if pool.stages >= plan.STAGES:
+        pool_stages.forward(core.SUM, pool, x, y, threads)
+        _walk(core.SHARE, pool, y, y, threads, count=count)
+    else:
+        _walk(core.SUM, pool, x, y, threads, count=count)
 
 
 def avg_pool_grad(op, rank, dy, x_shape, kernel_size, stride, padding, ceil_mode, count_include_pad, layout, threads):
@@ -200,6 +246,9 @@ def _share_and_cover(pool: plan.Pool, count: int, dy, dx, threads: int) -> None:
         shares = np.empty(pool.out_shape, dy.dtype)
         _walk(core.SHARE, pool, dy, shares, threads, count=count)
         dy, count = shares, core.ONE
+    if pool.stages >= plan.STAGES:
+        pool_stages.backward(pool, dy, dx, threads)
+        return
     _walk(core.COVER, pool, dy, dx, threads, count=count)
 
 

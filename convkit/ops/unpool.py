@@ -116,7 +116,7 @@ def max_unpool3d_grad(dy: Any, indices: Any, *, layout: str = "NDHWC") -> np.nda
     return _grad("max_unpool3d_grad", 3, dy, indices, layout)
 
 
-def _size(op: str, spatial: tuple[int, ...], kernel_size: Any, stride: Any, padding: Any, wanted: Any) -> tuple[int, ...]:
+def size(op: str, spatial: tuple[int, ...], kernel_size: Any, stride: Any, padding: Any, output_size: Any) -> tuple[int, ...]:
     """Spatial shape of the result."""
     rank = len(spatial)
     kernel = geometry.sizes(kernel_size, rank, op, "kernel_size")
@@ -125,24 +125,24 @@ def _size(op: str, spatial: tuple[int, ...], kernel_size: Any, stride: Any, padd
         raise ValueError(f"{op}: padding must be an int, {rank} ints or {rank} pairs, got {padding!r}")
     pads = geometry.padding_of(padding, rank, op)
     usual = [(n - 1) * s - lo - hi + k for n, s, (lo, hi), k in zip(spatial, steps, pads, kernel, strict=True)]
-    size = tuple(usual) if wanted is None else geometry.sizes(wanted, rank, op, "output_size")
-    for name, got, middle, step in zip(geometry.AXES[rank], size, usual, steps, strict=True):
+    found = tuple(usual) if output_size is None else geometry.sizes(output_size, rank, op, "output_size")
+    for name, got, middle, step in zip(geometry.AXES[rank], found, usual, steps, strict=True):
         if not max(middle - step, 0) < got < middle + step:
             allowed = f"{max(middle - step, 0) + 1} to {middle + step - 1}"
             raise ValueError(f"{op}: the output size along {name} must be from {allowed}, got {got}")
-    return size
+    return found
 
 
-def _indices(op: str, rank: int, indices: Any, first: bool, size: tuple[int, ...]) -> np.ndarray:
-    """Indices, channels last, each of them inside an image of spatial shape `size`; (N, pixels, C) of int64."""
+def _indices(op: str, rank: int, indices: Any, first: bool, sizes: tuple[int, ...]) -> np.ndarray:
+    """Indices, channels last, each of them inside an image of spatial shape `sizes`; (N, pixels, C) of int64."""
     indices = check.as_array(indices, op, "indices")
     if indices.dtype.kind not in "iu":
         raise TypeError(f"{op}: indices must be integers, got {indices.dtype}")
     indices = check.images(indices, rank, first, op, "indices")
-    pixels = int(np.prod(size, dtype=object))
+    pixels = int(np.prod(sizes, dtype=object))
     if indices.size and not (indices.min() >= 0 and indices.max() < pixels):
         wrong = indices[(indices < 0) | (indices >= pixels)][0]
-        raise ValueError(f"{op}: index {wrong} out of range for an output of {'x'.join(map(str, size))}")
+        raise ValueError(f"{op}: index {wrong} out of range for an output of {'x'.join(map(str, sizes))}")
     flat = np.ascontiguousarray(indices, np.int64)
     return flat.reshape(len(flat), -1 if flat.size else 0, flat.shape[-1])
 
@@ -150,11 +150,11 @@ def _indices(op: str, rank: int, indices: Any, first: bool, size: tuple[int, ...
 def _unpool(op, rank, x, indices, kernel_size, stride, padding, output_size, layout, out):
     first = check.channels_first(layout, rank, op)
     x = check.images(check.array(x, op, "x"), rank, first, op)
-    size = _size(op, x.shape[1:-1], kernel_size, stride, padding, output_size)
-    flat = _indices(op, rank, indices, first, size)
+    spatial = size(op, x.shape[1:-1], kernel_size, stride, padding, output_size)
+    flat = _indices(op, rank, indices, first, spatial)
     if np.shape(indices) != check.named(x.shape, first):
         raise ValueError(f"{op}: indices must have the shape of x {check.named(x.shape, first)}, got {np.shape(indices)}")
-    shape = (len(x), *size, x.shape[-1])
+    shape = (len(x), *spatial, x.shape[-1])
     y = check.result(out, shape, x.dtype, first, (x,), op)
     plane = y if y.flags.c_contiguous else np.empty(shape, x.dtype)
     plane[...] = 0

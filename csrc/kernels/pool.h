@@ -93,9 +93,20 @@ static void max_spread(ptrdiff_t pixels, ptrdiff_t channels, const ck_taps *taps
     }
 }
 
+/* sum / count, rounded once. A division takes as long as ten loads, so where products and sums are fused it is the product with
+ * the rounded reciprocal, corrected by what that leaves (Markstein 1990). What is not finite leaves NaN, and a quotient near
+ * the smallest numbers may keep the error of the product. */
+CK_INLINE vf quotient(vf sum, real count, real reciprocal)
+{
+    if (!FUSES)
+        return sum / v_set1(count);
+    const vf q = sum * v_set1(reciprocal), rest = v_fma(v_set1(-count), q, sum);
+    return v_if_less(rest, v_set1(INFINITY), v_fma(rest, v_set1(reciprocal), q), q);
+}
+
 /* `vecs` vectors of one pixel; the last one has n channels. */
 CK_INLINE void sum_pixel(const int vecs, const int picked, const int stream, const ptrdiff_t n, const ck_taps *taps,
-                         real count, real factor, const real *x, const uint8_t *index, real *y)
+                         const int exact, real count, real factor, const real *x, const uint8_t *index, real *y)
 {
     vf sums[4];
 #pragma GCC unroll 4
@@ -120,7 +131,7 @@ CK_INLINE void sum_pixel(const int vecs, const int picked, const int stream, con
 #pragma GCC unroll 4
     for (int v = 0; v < vecs; v++) {
         if (count != 1)
-            sums[v] = factor ? sums[v] * v_set1(factor) : sums[v] / v_set1(count);
+            sums[v] = exact ? (vf)(sums[v] * v_set1(factor)) : quotient(sums[v], count, factor);
         if (n == VL && stream)
             v_stream(y + v * VL, sums[v]);
         else if (n == VL)
@@ -149,7 +160,8 @@ CK_INLINE void sum_line(const int picked, const int stream, ptrdiff_t pixels, pt
 {
     const real divisor = (real)count;
     int exponent;
-    const real factor = frexp(count, &exponent) == 0.5 ? 1 / divisor : 0;      /* of a power of two: the bits of a division */
+    const int exact = frexp(count, &exponent) == 0.5;         /* the reciprocal of a power of two */
+    const real factor = 1 / divisor;
     const ptrdiff_t head = picked || stream ? 0 : before_aligned(phases, channels, taps, x, x_step);
     for (ptrdiff_t p = 0; p < pixels; p++, x += x_step, index += picked ? x_step : 0)
         for (ptrdiff_t q = 0; q < phases; q++, y += y_step) {
@@ -159,13 +171,14 @@ CK_INLINE void sum_line(const int picked, const int stream, ptrdiff_t pixels, pt
                 continue;
             }
             if (head)
-                sum_pixel(1, picked, 0, head, taps + q, divisor, factor, x, NULL, y);
+                sum_pixel(1, picked, 0, head, taps + q, exact, divisor, factor, x, NULL, y);
             for (; c + 4 * VL <= channels; c += 4 * VL)
-                sum_pixel(4, picked, stream, VL, taps + q, divisor, factor, x + c, picked ? index + c : NULL, y + c);
+                sum_pixel(4, picked, stream, VL, taps + q, exact, divisor, factor, x + c, picked ? index + c : NULL, y + c);
             for (; c + VL <= channels; c += VL)
-                sum_pixel(1, picked, stream, VL, taps + q, divisor, factor, x + c, picked ? index + c : NULL, y + c);
+                sum_pixel(1, picked, stream, VL, taps + q, exact, divisor, factor, x + c, picked ? index + c : NULL, y + c);
             if (c < channels)
-                sum_pixel(1, picked, stream, channels - c, taps + q, divisor, factor, x + c, picked ? index + c : NULL, y + c);
+                sum_pixel(1, picked, stream, channels - c, taps + q, exact, divisor, factor, x + c,
+                          picked ? index + c : NULL, y + c);
         }
 }
 

@@ -3,7 +3,7 @@
 
 #define CK_ISA avx2
 #define CK_TILE_ROWS { 0, 8, 6 }
-enum { VECS = 2, SUMS = 10, FREE_MASKS = 0 };
+enum { VECS = 2, SUMS = 10, FREE_MASKS = 0, FUSES = 1 };
 
 #if CK_DOUBLE
 typedef __m256d vf;

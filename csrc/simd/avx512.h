@@ -3,7 +3,7 @@
 
 #define CK_ISA avx512
 #define CK_TILE_ROWS { 0, 14, 12, 8, 6 }
-enum { VECS = 4, SUMS = 25, FREE_MASKS = 1 };
+enum { VECS = 4, SUMS = 25, FREE_MASKS = 1, FUSES = 1 };
 
 #if CK_DOUBLE
 typedef __m512d vf;

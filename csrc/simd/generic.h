@@ -1,7 +1,7 @@
 /* Any CPU: vectors of 16 bytes in the compiler's own arithmetic, fused only where the machine fuses. */
 #define CK_ISA generic
 #define CK_TILE_ROWS { 0, 8, 4 }
-enum { VECS = 2, SUMS = 10, FREE_MASKS = 1 };
+enum { VECS = 2, SUMS = 10, FREE_MASKS = 1, FUSES = 0 };
 
 typedef real vf __attribute__((vector_size(16)));
 typedef real vf_any __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));

@@ -3,7 +3,7 @@
 
 #define CK_ISA neon
 #define CK_TILE_ROWS { 0, 12, 12, 8 }
-enum { VECS = 3, SUMS = 25, FREE_MASKS = 0 };
+enum { VECS = 3, SUMS = 25, FREE_MASKS = 0, FUSES = 1 };
 
 #if CK_DOUBLE
 typedef float64x2_t vf;
