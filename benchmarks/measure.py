@@ -18,7 +18,7 @@ from .ratios import TURNS_MORE, WIDE, costs, relative_width, rounds, unsure
 
 PEAK_SECONDS = 0.01
 LOOKED_AT = ("pool", "ops")                             # the suites that give the share of a copy
-FAR = 2.5                                               # times slower than the fastest peer: not timed after the first round
+FAR = 2.0                                               # times slower than the fastest peer: not timed after the first round
 
 
 class Truth:

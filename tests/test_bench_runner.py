@@ -75,7 +75,7 @@ def test_rounds_are_added_where_the_ratio_is_in_doubt_and_a_row_that_stays_wide_
             return super().ask(do, **request)
 
     rows = measured(Wavering("peer"))
-    assert len(rows["peer"]["samples"]) == 12
+    assert len(rows["peer"]["samples"]) == 8
     assert rows["convkit"]["wide"]
     assert len(measured(Wavering("peer"), quick=True)["peer"]["samples"]) == 4
     rows = measured(Peer("peer"), doubt=0.9)
