@@ -11,6 +11,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from pathlib import Path
@@ -95,7 +96,10 @@ def kernel_library(isa, bits):
 
 
 class build_kernels(build_clib):
-    """Compiles each library in a folder of its own, as float and double come from the same file, and all at once."""
+    """Compiles all libraries at once, each in a folder of its own, as float and double come from the same file.
+
+    The folder is named by compiler and flags, and stays: the next build, of whatever kind, compiles what has changed.
+    """
 
     def build_libraries(self, libraries):
         with ThreadPoolExecutor(CORES) as pool:
@@ -103,7 +107,8 @@ class build_kernels(build_clib):
 
     def build_one(self, library):
         alone = copy(self)
-        alone.build_temp = os.path.join(self.build_temp, library[0])
+        how = zlib.crc32(repr((getattr(self.compiler, "compiler_so", ""), library[1]["cflags"])).encode())
+        alone.build_temp = os.path.join("build", "kernels", f"{library[0]}-{how:08x}")
         super(build_kernels, alone).build_libraries([library])
 
 

@@ -1,6 +1,6 @@
 """Does a network learn as well here as in PyTorch? The same one, from the same weights, through the same batches.
 
-    python -m benchmarks.accuracy
+    convkit bench accuracy
 
 On the digits that ship in the package, and on files like MNIST's that are made of them. For each seed both train the same small
 network with Adam; the test accuracies are averaged over the seeds. How long convkit takes is printed beside them.
@@ -9,16 +9,11 @@ network with Adam; the test accuracies are averaged over the seeds. How long con
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
-
-import convkit
-from convkit.data import digits, idx, write_digits_idx
-from convkit.layers import Conv2D, Dense, Flatten, MaxPool2D, ReLU
 
 from .tables import print_table
 
@@ -42,12 +37,17 @@ class Batches:
 
 
 def network(shape: tuple[int, ...], seed: int):
+    import convkit
+    from convkit.layers import Conv2D, Dense, Flatten, MaxPool2D, ReLU
+
     layers = [Conv2D(32, 3, padding=1), ReLU(), MaxPool2D(2), Conv2D(64, 3, padding=1), ReLU(), MaxPool2D(2), Flatten()]
     return convkit.Sequential([*layers, Dense(64), ReLU(), Dense(10)], input_shape=shape, rng=seed)
 
 
 def here(model, batches: Batches, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """Test accuracy, and the seconds of training."""
+    import convkit
+
     start = time.perf_counter()
     model.fit(batches, epochs=len(batches.orders), optimizer=convkit.optim.Adam(RATE), verbose=0)
     seconds = time.perf_counter() - start
@@ -91,6 +91,8 @@ def turned(x: np.ndarray):
 
 def sets(folder: Path) -> dict[str, tuple[np.ndarray, ...]]:
     """Training images and labels, then those for testing."""
+    from convkit.data import digits, idx, write_digits_idx
+
     own = digits()
     made = write_digits_idx(folder, copies=2)
     names = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -106,13 +108,14 @@ def scaled(x: np.ndarray) -> np.ndarray:
     return (x.reshape(*x.shape[:3], 1) / x.max()).astype(np.float32)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__.splitlines()[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--epochs", type=int, default=12, help="default: %(default)s")
     worse = "exit 1 if convkit is worse by more points (default: %(default)s)"
     parser.add_argument("--most", type=float, default=0.3, help=worse)
-    args = parser.parse_args()
+
+
+def main(args: argparse.Namespace) -> int:
     lines, worst = [], 0.0
     with tempfile.TemporaryDirectory() as folder:
         for name, (x, y, x_test, y_test) in sets(Path(folder)).items():
@@ -126,7 +129,3 @@ def main() -> int:
             lines.append([name, f"{ours:.2%}", f"{theirs:.2%}", f"{(ours - theirs) * 100:+.2f}", f"{seconds:.1f}"])
     print_table(["images", "convkit", "torch", "points", "seconds of convkit"], lines, False)
     return int(worst > args.most)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

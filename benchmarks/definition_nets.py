@@ -80,6 +80,15 @@ class Run:
         xhat = (y - y.mean(axes, keepdims=True)) * rstd
         return xhat + b.reshape(1, -1, 1, 1), (xhat, rstd)
 
+    def _up(self, node: Node, x: np.ndarray, w: np.ndarray, b: np.ndarray):
+        y = np.empty((len(x), *node.shape))
+        for i, j in np.ndindex(2, 2):
+            y[:, :, i::2, j::2] = np.moveaxis(np.tensordot(x, w[:, :, i, j], (1, 1)), -1, 1)
+        return y + b.reshape(-1, 1, 1), ()
+
+    def _concat(self, node: Node, x: np.ndarray, y: np.ndarray):
+        return np.concatenate([x, y], 1), ()
+
     def _dense(self, node: Node, x: np.ndarray, w: np.ndarray, b: np.ndarray):
         return x @ w.T + b, ()
 

@@ -110,6 +110,7 @@ MODELS = (
     Network("ResNet-18", 224, 1),
     Network("ResNet-50", 224, 1),
     Network("VGG-16", 224, 1),
+    Network("U-Net", 128, 1, source="half the width of the paper's"),
 )
 
 TRAIN = (

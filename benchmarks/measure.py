@@ -1,9 +1,8 @@
 """One pass in every library: results checked first, then timed in interleaved rounds.
 
 The clock of a machine in a cloud wanders by 15 % within milliseconds, so the share of the peak is formed on the spot: for
-convkit from looks at the peak between bursts of its runs, in its own process; for a peer from looks right before and right
-after its turn, by convkit's process (the first one, where there are several instruction sets); for pooling from copies of
-as many bytes, before and after.
+convkit from looks at the peak between bursts of its runs, in its own process; for pooling and ops from copies of as many bytes,
+before and after. Peers are only timed: the ratio to them is taken within a round.
 """
 
 from __future__ import annotations
@@ -18,22 +17,39 @@ from .processes import Worker, settle
 from .ratios import TURNS_MORE, WIDE, costs, relative_width, rounds, unsure
 
 PEAK_SECONDS = 0.01
-LOOKED_AT = ("conv", "pool", "ops")                     # the suites that give the share of the peak of peers, too, or of a copy
-FAR = 2.5                                               # times slower than the fastest peer: not timed after the first round
+LOOKED_AT = ("pool", "ops")                             # the suites that give the share of a copy
+FAR = 2.0                                               # times slower than the fastest peer: not timed after the first round
 
 
-def measure(workers: list[Worker], reference: Worker, case: shapes.Case, what: str, dtype: str, args) -> list[dict]:
+class Truth:
+    """The definition's result of the pass that was asked for last: the next number of threads has the same."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker, self.asked, self.answer = worker, None, (None, "")
+
+    def of(self, request: dict) -> tuple[np.ndarray | None, str]:
+        """The result, or None and why there is none."""
+        if self.asked != request:
+            self.asked, self.answer = None, (None, "")         # gives the memory back before there is more
+            with tempfile.TemporaryDirectory() as folder:
+                file = f"{folder}/truth.npy"
+                answer = self.worker.ask("prepare", file=file, **request)
+                self.answer = (None, answer["error"]) if "error" in answer else (np.load(file), "")
+            self.asked = request
+        return self.answer
+
+
+def measure(workers: list[Worker], truth: Truth, case: shapes.Case, what: str, dtype: str, args) -> list[dict]:
     """The rows of one pass, one for each library."""
     rows = {worker.label: row(worker, case, what, dtype) for worker in workers}
-    prepare(workers, rows, reference, case, what, dtype)
+    prepare(workers, rows, truth, case, what, dtype)
     ready = [worker for worker in workers if rows[worker.label]["status"] == "ok"]
-    meter = next((worker for worker in workers if worker.library == "convkit"), None)
     for turn in range(args.rounds * (1 if args.quick else TURNS_MORE)):
         if turn >= args.rounds and not unsure(list(rows.values()), args.doubt):
             break
         for worker in ready[turn % len(ready) :] + ready[: turn % len(ready)] if ready else []:
             if not hopeless(rows, worker):
-                sample(rows[worker.label], worker, meter, args.seconds)
+                sample(rows[worker.label], worker, args.seconds)
     peers = {entry["library"]: entry for entry in rows.values() if entry["library"] != "convkit"}
     for entry in rows.values():
         summarise(entry, rounds(entry, peers) if entry["library"] == "convkit" else [])
@@ -49,16 +65,15 @@ def row(worker: Worker, case: shapes.Case, what: str, dtype: str) -> dict:
     }  # fmt: skip
 
 
-def prepare(workers: list[Worker], rows: dict, reference: Worker, case: shapes.Case, what: str, dtype: str) -> None:
+def prepare(workers: list[Worker], rows: dict, truths: Truth, case: shapes.Case, what: str, dtype: str) -> None:
     """Let every library compute the pass once, and hold its result to the definition."""
     request = {"case": shapes.to_json(case), "what": what, "dtype": dtype}
+    truth, reason = truths.of(request)
+    if truth is None:
+        for entry in rows.values():
+            entry |= {"status": "failed", "note": f"no definition to check against: {reason}"}
+        return
     with tempfile.TemporaryDirectory() as folder:
-        answer = reference.ask("prepare", file=f"{folder}/truth.npy", **request)
-        if "error" in answer:
-            for entry in rows.values():
-                entry |= {"status": "failed", "note": f"no definition to check against: {answer['error']}"}
-            return
-        truth = np.load(f"{folder}/truth.npy")
         for worker in workers:
             file, entry = f"{folder}/{worker.label}.npy", rows[worker.label]
             answer = worker.ask("prepare", file=file, **request)
@@ -83,18 +98,18 @@ def hopeless(rows: dict[str, dict], worker: Worker) -> bool:
     return bool(worker.library != "convkit" and mine) and mine[0]["best"] > FAR * min(others)
 
 
-def sample(entry: dict, worker: Worker, meter: Worker | None, seconds: float) -> None:
+def sample(entry: dict, worker: Worker, seconds: float) -> None:
     """One turn of one library, with a look at what the machine can do right now."""
     if entry["status"] != "ok":
         return
     if worker.library == "convkit" and entry["unit"] == "FLOP":
         answer = worker.ask("time", seconds=seconds, dtype=entry["dtype"])
-    elif entry["suite"] not in LOOKED_AT:
+    elif entry["suite"] not in LOOKED_AT or worker.library != "convkit":
         answer = worker.ask("time", seconds=seconds)
     else:
-        before = look(meter, worker, entry)
+        before = look(worker, entry)
         answer = worker.ask("time", seconds=seconds)
-        after = look(meter, worker, entry)
+        after = look(worker, entry)
         if before and after and "error" not in answer:
             peak = statistics.mean((before, after))
             answer |= {"cost": answer["median"] * peak, "peak": peak}
@@ -105,16 +120,9 @@ def sample(entry: dict, worker: Worker, meter: Worker | None, seconds: float) ->
     settle(worker.threads)
 
 
-def look(meter: Worker | None, worker: Worker, entry: dict) -> float | None:
-    """The rate that the machine allows now, FLOP/s or bytes/s; None where nobody can tell."""
-    if entry["unit"] == "byte":
-        return worker.ask("copy", size=entry["work"], seconds=PEAK_SECONDS).get("rate")
-    if meter is None:
-        return None
-    settle(worker.threads)
-    rate = meter.ask("peak", dtype=entry["dtype"], seconds=PEAK_SECONDS).get("rate")
-    settle(worker.threads)
-    return rate
+def look(worker: Worker, entry: dict) -> float | None:
+    """Bytes that the machine copies in a second right now; None where nobody can tell."""
+    return worker.ask("copy", size=entry["work"], seconds=PEAK_SECONDS).get("rate")
 
 
 def summarise(entry: dict, ratios: list[float]) -> None:

@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+WEIGHTED = ("conv", "up", "dense")
+
 
 class Node(NamedTuple):
-    """`op` is input, conv, dense, add, max, mean (over all pixels) or flatten; `inputs` are places in the list."""
+    """`op` is input, conv, up, dense, add, concat, max, mean (over all pixels) or flatten; `inputs` are places in the list."""
 
     op: str
     inputs: tuple[int, ...]
@@ -43,6 +45,15 @@ class Net:
         how = {"kernel": kernel, "stride": stride, "padding": padding, "groups": groups, "act": act, "norm": norm}
         return self._add("conv", (x,), (filters, *sizes), **how)
 
+    def up(self, x: int, filters: int) -> int:
+        """Twice as large: a transposed convolution with a kernel and a stride of 2."""
+        _, height, width = self.nodes[x].shape
+        return self._add("up", (x,), (filters, 2 * height, 2 * width), kernel=2, stride=2, padding=0, groups=1)
+
+    def concat(self, x: int, y: int) -> int:
+        (channels, *_), (more, *sizes) = self.nodes[x].shape, self.nodes[y].shape
+        return self._add("concat", (x, y), (channels + more, *sizes))
+
     def dense(self, x: int, outputs: int, act: str = "") -> int:
         return self._add("dense", (x,), (outputs,), act=act)
 
@@ -63,12 +74,12 @@ class Net:
     def terms(self, node: Node) -> int:
         """Products summed for one number of a convolution or a dense layer."""
         inputs = self.nodes[node.inputs[0]].shape
-        return inputs[0] if node.op == "dense" else inputs[0] // node.how["groups"] * node.how["kernel"] ** 2
+        return inputs[0] if node.op in ("dense", "up") else inputs[0] // node.how["groups"] * node.how["kernel"] ** 2
 
     @property
     def flop(self) -> int:
         """Of one sample, as everybody counts: the multiplications and additions of convolutions and dense layers."""
-        return sum(2 * prod(node.shape) * self.terms(node) for node in self.nodes if node.op in ("conv", "dense"))
+        return sum(2 * prod(node.shape) * self.terms(node) for node in self.nodes if node.op in WEIGHTED)
 
     def weights(self, dtype: str, seed: int = 3) -> list[dict[str, np.ndarray]]:
         """Filters (O, C, kh, kw) or (O, C), and a bias, for each node that has them: the same in every process.
@@ -79,12 +90,12 @@ class Net:
         branch_ends = {place for node in self.nodes if node.op == "add" for place in node.inputs}
         found: list[dict[str, np.ndarray]] = []
         for place, node in enumerate(self.nodes):
-            if node.op not in ("conv", "dense"):
+            if node.op not in WEIGHTED:
                 found.append({})
                 continue
             terms, small = self.terms(node), 0.4 if place in branch_ends else 1.0
             inner = () if node.op == "dense" else (node.how["kernel"],) * 2
-            shape = (node.shape[0], terms // prod(inner), *inner)
+            shape = (node.shape[0], terms if node.op == "up" else terms // prod(inner), *inner)
             w = rng.standard_normal(shape) * (small * sqrt(2 / terms))
             found.append({"w": w.astype(dtype), "b": (0.1 * rng.standard_normal(node.shape[0])).astype(dtype)})
         return found
@@ -155,6 +166,19 @@ def _mobilenet_v2(net: Net) -> None:
     net.dense(net.mean(net.conv(x, 1280, 1, act="relu6")), 1000)
 
 
+def _unet(net: Net, width: int = 32, depth: int = 4) -> None:
+    x, seen = 0, []
+    for level in range(depth):
+        x = net.conv(net.conv(x, width << level, 3), width << level, 3)
+        seen.append(x)
+        x = net.max(x, 2, 2)
+    x = net.conv(net.conv(x, width << depth, 3), width << depth, 3)
+    for level in reversed(range(depth)):
+        x = net.concat(seen[level], net.up(x, width << level))
+        x = net.conv(net.conv(x, width << level, 3), width << level, 3)
+    net.conv(x, 2, 1, act="", norm=False)
+
+
 # Channels of the input, and what makes the rest.
 NETWORKS: dict[str, tuple[int, Callable[[Net], None]]] = {
     "LeNet": (1, _lenet),
@@ -164,6 +188,7 @@ NETWORKS: dict[str, tuple[int, Callable[[Net], None]]] = {
     "ResNet-18": (3, _resnet(_basic, (2, 2, 2, 2))),
     "ResNet-50": (3, _resnet(_bottleneck, (3, 4, 6, 3))),
     "VGG-16": (3, _vgg16),
+    "U-Net": (1, _unet),
 }
 
 

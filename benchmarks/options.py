@@ -33,9 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     more.add_argument("--algorithm", default="auto", help="convkit's algorithm for convolutions (default: %(default)s)")
     more.add_argument("--count", type=int, default=random_shapes.COUNT, help="random shapes (default: %(default)s)")
     more.add_argument("--seed", type=int, default=random_shapes.SEED, help="of the random shapes (default: %(default)s)")
-    more.add_argument("--rounds", type=int, help="interleaved samples of each (default: 9, quick 3)")
-    more.add_argument("--seconds", type=float, help="of one sample (default: 0.05, quick 0.02)")
-    more.add_argument("--doubt", type=float, metavar="RATIO", help="up to 3 times the rounds for a pass whose ratio may "
+    more.add_argument("--rounds", type=int, help="interleaved samples of each (default: 5, quick 3)")
+    more.add_argument("--seconds", type=float, help="of one sample (default: 0.03, quick 0.02)")
+    more.add_argument("--doubt", type=float, metavar="RATIO", help="up to twice the rounds for a pass whose ratio may "
                       "lie on either side of it (default: 0.9 for random shapes)")  # fmt: skip
     more.add_argument("--resume", action="store_true", help="keep what is in the JSON file, measure what is missing")
     more.add_argument("--budget", type=float, metavar="SECONDS", help="begin no pass after so many (see --resume)")
@@ -59,8 +59,8 @@ def check(args: argparse.Namespace) -> None:
         raise SystemExit("--resume: name the file by --json, or the folder by --save")
     if args.doubt is None and "random" in suites:
         args.doubt = report.SLOW
-    args.rounds = args.rounds or (3 if args.quick else 9)
-    args.seconds = (0.02 if args.quick else 0.05) if args.seconds is None else args.seconds
+    args.rounds = args.rounds or (3 if args.quick else 5)
+    args.seconds = (0.02 if args.quick else 0.03) if args.seconds is None else args.seconds
     args.only = args.only or ("quick" if args.quick else "")
 
 

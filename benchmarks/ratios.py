@@ -7,7 +7,7 @@ import statistics
 import numpy as np
 
 KEY = ("suite", "layer", "what", "dtype", "threads")
-TURNS_MORE = 3                                          # times the rounds, at most, for a pass that is not sure yet
+TURNS_MORE = 2                                          # times the rounds, at most, for a pass that is not sure yet
 CONFIDENCE, DRAWS = 0.9, 1000
 WIDE = 0.1                                              # of the ratio, or of the time where there is none
 

@@ -1,6 +1,6 @@
 """Kills training runs at random moments, resumes them, and compares the bits of what they end with.
 
-    python -m benchmarks.resume --runs 20
+    convkit bench resume --runs 20
 
 Each run trains a small network with all that has a state: dropout, batch norm, shuffling, an augmented data set read by
 threads, averages of the weights, a schedule, early stopping. It is killed (SIGKILL) a random time after it has begun to train,
@@ -69,7 +69,7 @@ def train(folder: Path) -> None:
 
 
 def started(folder: Path, environment: dict[str, str]) -> subprocess.Popen:
-    command = [sys.executable, "-m", "benchmarks.resume", "--train", str(folder)]
+    command = [sys.executable, "-m", "benchmarks", "resume", "--train", str(folder)]
     return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment})
 
 
@@ -98,16 +98,17 @@ def differences(folder: Path, other: Path) -> list[str]:
         return sorted(a.keys() ^ b.keys()) + [name for name in a if name in b and a[name].tobytes() != b[name].tobytes()]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--kills", type=int, default=3, help="most for each run")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--train", type=Path, help=argparse.SUPPRESS)
-    how = parser.parse_args()
+
+
+def main(how: argparse.Namespace) -> int:
     if how.train is not None:
         train(how.train)
-        return
+        return 0
     wrong, kills = 0, 0
     with tempfile.TemporaryDirectory() as name:
         whole = Path(name, "whole")
@@ -123,8 +124,4 @@ def main() -> None:
             wrong, kills = wrong + bool(found), kills + count
             print(f"run {run + 1}: killed {count} times, {', '.join(found) + ' differ' if found else 'same bits'}", flush=True)
     print(f"{how.runs - wrong} of {how.runs} runs, killed {kills} times, end with the bits of a run that was not disturbed")
-    raise SystemExit(wrong > 0)
-
-
-if __name__ == "__main__":
-    main()
+    return int(wrong > 0)

@@ -12,7 +12,7 @@ from pathlib import Path
 from . import machine, memory, report, startup
 from .compare import compare, regressions
 from .libraries import INSTALL, LIMITS
-from .measure import measure
+from .measure import Truth, measure
 from .options import PEERS, add_arguments, check, parts
 from .processes import Worker
 from .progress import Progress
@@ -37,11 +37,11 @@ def main(args: argparse.Namespace) -> int:
     clock = Clock(args, result)
     remembered = [case for case in chosen if case.suite == "memory"]
     more = memory.steps(remembered, ["convkit", *wanted(args, "memory")]) if "memory" in suites else 0
-    bar = Progress(sum(len(missing(result, passes, n)) for n in threads) + more + ("startup" in suites))
+    todo = missing(result, passes, threads)
+    bar = Progress(len(todo) + more + ("startup" in suites))
     try:
-        for n in threads:
-            if todo := missing(result, passes, n):
-                measure_all(result, args, n, todo, clock, bar)
+        if todo:
+            measure_all(result, args, todo, clock, bar)
         figures(result, args, suites, remembered, bar, clock)
     except KeyboardInterrupt:
         print("\ninterrupted: this is what was measured", file=sys.stderr)
@@ -50,7 +50,7 @@ def main(args: argparse.Namespace) -> int:
         clock.save()
     report.show(result, table=compare(old, result) if old else None)
     all_of_them = len(threads) * len(passes)
-    print(f"measured {all_of_them - sum(len(missing(result, passes, n)) for n in threads)} of {all_of_them} passes")
+    print(f"measured {all_of_them - len(missing(result, passes, threads))} of {all_of_them} passes")
     if args.save and result["head"]:
         report.save(result, Path(args.save), old)
     worse = regressions(old, result) if old else []
@@ -75,10 +75,11 @@ def begun(args: argparse.Namespace) -> dict:
     return result
 
 
-def missing(result: dict, passes: list[tuple], threads: int) -> list[tuple]:
-    """The passes that the result does not have yet."""
+def missing(result: dict, passes: list[tuple], threads: list[int]) -> list[tuple]:
+    """The passes that the result does not have yet, each by every number of threads in turn."""
     done = {tuple(row[name] for name in KEY) for row in result["results"]}
-    return [(case, what, dtype) for case, what, dtype in passes if (case.suite, case.name, what, dtype, threads) not in done]
+    return [(case, what, dtype, n) for case, what, dtype in passes for n in threads
+            if (case.suite, case.name, what, dtype, n) not in done]  # fmt: skip
 
 
 class Clock:
@@ -133,27 +134,29 @@ def candidates(result: dict, args: argparse.Namespace, threads: int, suites: set
     return ours + [Worker(name, threads, args.peer_python, limits=limits.get(name, {})) for name in names]
 
 
-def measure_all(
-    result: dict, args: argparse.Namespace, threads: int, passes: list[tuple], clock: Clock, bar: Progress
-) -> None:
-    """Add to `result` the rows of every pass at one number of threads."""
-    workers = candidates(result, args, threads, {case.suite for case, _, _ in passes})
-    reference = Worker("definition", os.cpu_count() or 1, sys.executable)
+def measure_all(result: dict, args: argparse.Namespace, passes: list[tuple], clock: Clock, bar: Progress) -> None:
+    """Add the rows of every pass to `result`."""
+    suites = {case.suite for case, *_ in passes}
+    workers = {n: candidates(result, args, n, suites) for n in dict.fromkeys(n for *_, n in passes)}
+    everybody = [worker for some in workers.values() for worker in some]
+    truth = Truth(Worker("definition", os.cpu_count() or 1, sys.executable))
     try:
-        ready = started([*workers, reference], result, bar)[:-1]
+        ready = started([*everybody, truth.worker], result, bar)[:-1]
         if not ready:
             raise SystemExit("no library to measure")
         result["head"] = result["head"] or machine.head(args, ready)
-        machine.add_peaks(result["head"], ready[0], threads)
-        for case, what, dtype in passes:
+        for n, some in workers.items():
+            machine.add_peaks(result["head"], next(worker for worker in some if worker in ready), n)
+        for case, what, dtype, n in passes:
             if clock.over():
                 break
-            bar.step(f"{threads} thread{'s' * (threads > 1)}  {case.suite}: {case.name} {what}")
+            bar.step(f"{n} thread{'s' * (n > 1)}  {case.suite}: {case.name} {what}")
             names = {"convkit", *wanted(args, case.suite)}
-            some = [worker for worker in ready if worker.library in names or case.suite == "algorithms"]
-            result["results"] += measure(some, reference, case, what, dtype, args)
+            some = [worker for worker in workers[n] if worker in ready]
+            some = [worker for worker in some if worker.library in names or case.suite == "algorithms"]
+            result["results"] += measure(some, truth, case, what, dtype, args)
     finally:
-        for worker in (*workers, reference):
+        for worker in (*everybody, truth.worker):
             worker.close()
 
 
@@ -177,8 +180,9 @@ def starts(worker: Worker, result: dict) -> bool:
     hint = worker.facts["error"]
     if hint.startswith(("ModuleNotFoundError", "ImportError")):
         hint = f'not installed: {INSTALL[worker.library]} (or all peers: pip install "convkit-numpy[bench]")'
+    if worker.label not in result["missing"]:
+        print(f"\r{worker.label} is not measured: {hint}", file=sys.stderr)
     result["missing"][worker.label] = hint
-    print(f"\r{worker.label} is not measured: {hint}", file=sys.stderr)
     return False
 
 

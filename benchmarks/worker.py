@@ -20,7 +20,7 @@ import time
 
 LOOK = 0.001  # seconds of one look at the peak
 BURST = 0.008  # seconds of runs between two looks: the first run after a look is slower, and peers have none
-LONG = 0.3  # seconds of a run that needs no other one to warm up, nor three to be sure
+LONG = 0.1  # seconds of a run that needs no other one to warm up, nor three to be sure
 
 
 def pin(threads: int) -> None:
@@ -83,7 +83,7 @@ class Session:
             run()
         while clock() < end and self.last < LONG:
             run()
-        end, enough = clock() + seconds, clock() + 4 * seconds
+        end, enough = clock() + seconds, clock() + 2 * seconds
         if dtype:
             peaks.append(multiply_add_peak(self.threads, dtype, LOOK))
         while not times or clock() < (end if len(times) >= 3 else enough):

@@ -125,7 +125,11 @@ def test_the_result_of_a_step_is_judged_part_by_part(tiny_network):
     assert definition.error(tiny_network, wrong, truth) > 0.01
 
 
-@pytest.mark.parametrize("case", [layers.MODELS[1], replace(layers.TRAIN[0], batch=4)], ids=["predict", "step"])
+NETWORKS = {"predict": layers.MODELS[1], "step": replace(layers.TRAIN[0], batch=4),
+            "U-Net": replace(layers.MODELS[-1], size=32)}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NETWORKS.values(), ids=NETWORKS)
 def test_networks_of_convkit_are_those_of_the_definition(case):
     what = case.passes[0]
     run, to_numpy = Convkit(threads=1).net(case, what, "float32")

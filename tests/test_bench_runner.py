@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -43,7 +44,7 @@ CASE = shapes.Conv("3x3", 1, (6, 6), 2, 3, (3, 3), padding=1, suite="random")
 
 def measured(*peers: Peer, rounds=4, doubt=None, quick=False) -> dict[str, dict]:
     how = argparse.Namespace(rounds=rounds, seconds=0.0, doubt=doubt, quick=quick)
-    rows = measure.measure([Peer("convkit"), *peers], Peer("definition"), CASE, "dx", "float32", how)
+    rows = measure.measure([Peer("convkit"), *peers], measure.Truth(Peer("definition")), CASE, "dx", "float32", how)
     return {entry["library"]: entry for entry in rows}
 
 
@@ -57,7 +58,7 @@ def test_only_right_results_are_timed():
 
 def test_nothing_is_timed_where_there_is_no_definition():
     how = argparse.Namespace(rounds=2, seconds=0.0, doubt=None, quick=True)
-    rows = measure.measure([Peer("convkit")], Peer("definition", error="error"), CASE, "dx", "float32", how)
+    rows = measure.measure([Peer("convkit")], measure.Truth(Peer("definition", error="error")), CASE, "dx", "float32", how)
     assert [(entry["status"], entry["samples"]) for entry in rows] == [("failed", [])]
     assert "because" in rows[0]["note"]
 
@@ -74,7 +75,7 @@ def test_rounds_are_added_where_the_ratio_is_in_doubt_and_a_row_that_stays_wide_
             return super().ask(do, **request)
 
     rows = measured(Wavering("peer"))
-    assert len(rows["peer"]["samples"]) == 12
+    assert len(rows["peer"]["samples"]) == 8
     assert rows["convkit"]["wide"]
     assert len(measured(Wavering("peer"), quick=True)["peer"]["samples"]) == 4
     rows = measured(Peer("peer"), doubt=0.9)
@@ -91,8 +92,8 @@ def test_a_run_is_kept_and_continued_only_by_the_same_commit(tmp_path, monkeypat
     run.Clock(args, found).save()
     assert run.begun(args) == found
     passes = [(CASE, "dx", "float32"), (CASE, "dw", "float32"), (replace(CASE, suite="conv"), "dx", "float32")]
-    assert run.missing(found, passes, 1) == passes[1:]
-    assert run.missing(found, passes, 2) == passes
+    assert run.missing(found, passes, [1]) == [(*each, 1) for each in passes[1:]]
+    assert run.missing(found, passes, [1, 2]) == [(*passes[0], 2), *((*each, n) for each in passes[1:] for n in (1, 2))]
     monkeypatch.setattr(run.machine, "commit", lambda: "another")
     with pytest.raises(SystemExit, match="commit none"):
         run.begun(args)
@@ -114,6 +115,36 @@ def test_what_was_measured_survives_an_interruption(tmp_path, monkeypatch, capsy
     assert "interrupted" in printed.err
     assert "measured 0 of 3 passes" in printed.out
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_compare_ends_with_1_on_a_regression_alone(tmp_path, monkeypatch, capsys):
+    parser, old = argparse.ArgumentParser(), tmp_path / "old.json"
+    options.add_arguments(parser)
+    old.write_text(json.dumps(result(row(medians=(1.0, 1.01, 1.02)))))
+    args = parser.parse_args(["--suite", "random", "--what", "fwd", "--count", "1", "--compare", str(old)])
+    for factor, code in (1.05, 0), (1.3, 1):
+        new = row(medians=(factor, factor * 1.01, factor * 1.02))
+        monkeypatch.setattr(run, "measure_all", lambda found, *_, new=new: found["results"].append(new))
+        assert run.main(args) == code
+    assert "SLOWER random a fwd, 1 threads: 1.30 times the cost" in capsys.readouterr().err
+
+
+def test_histories_of_pytest_benchmark_fail_on_a_regression_alone(tmp_path):
+    pytest.importorskip("pytest_benchmark")
+
+    def code(*more: str) -> int:
+        line = [sys.executable, "-m", "pytest", "benchmarks", "-q", "-p", "no:cacheprovider", "-k", "small and relu and fwd",
+                f"--benchmark-storage=file://{tmp_path}", "--benchmark-max-time=0.05", *more]  # fmt: skip
+        alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+        return subprocess.run(line, cwd=ROOT, env=alone, capture_output=True, timeout=120).returncode
+
+    assert code("--benchmark-save=old") == 0
+    (saved,) = tmp_path.glob("*/*.json")
+    for factor, wanted in (10.0, 0), (0.1, 1):          # the old figures were so many times these
+        found = json.loads(saved.read_text())
+        found["benchmarks"][0]["stats"]["min"] *= factor
+        saved.with_name("0002_changed.json").write_text(json.dumps(found))
+        assert code("--benchmark-compare=0002") == wanted
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess:

@@ -12,6 +12,7 @@ import pytest
 from bench_rows import ROOT, result, row
 
 from benchmarks import compare, layers, random_report, random_shapes, ratios, report, shapes, suites
+from benchmarks.__main__ import main
 
 CASES = [*layers.CONV, *layers.POOL, *layers.OPS, *layers.MODELS, *layers.TRAIN, *layers.SMALL, *layers.SCALING, *layers.MEMORY]
 
@@ -124,6 +125,20 @@ def test_what_a_peer_lost_as_well_is_no_regression():
     assert compare.regressions(old, result(row(medians=(1.5,) * 3), row("torch", (3.0,) * 3))) == []
     assert len(compare.regressions(old, result(row(medians=(1.5,) * 3), row("torch", (2.0,) * 3)))) == 1
     assert len(compare.regressions(old, result(row(medians=(1.5,) * 3)))) == 1
+
+
+def test_two_runs_are_compared_by_the_median_ratio_of_each_suite(tmp_path, capsys):
+    def told(name, *times):
+        rows = [each for i, t in enumerate(times) for each in (row(layer=str(i)), row("torch", (t,), layer=str(i)))]
+        (tmp_path / name).write_text(json.dumps(result(*rows, row("torch", (9.0,), suite="pool"))))
+        return str(tmp_path / name)
+
+    first = told("a", 1.0, 2.0, 9.0)
+    assert main(["agree", first, told("b", 1.5, 2.08, 5.0, 99.0)]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[:6] == ["random", "1", "3", "2.000", "2.080", "+4.0%"]
+    assert main(["agree", first, told("b", 1.0, 2.2, 9.0)]) == 1
+    with pytest.raises(SystemExit, match="in common"):
+        main(["agree", first, told("b")])
 
 
 def test_a_machine_that_was_slower_is_no_regression():

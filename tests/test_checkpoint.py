@@ -233,7 +233,7 @@ def test_wrong_arguments(tmp_path, rng):
 
 @pytest.mark.skipif(os.name != "posix" or not (ROOT / "benchmarks").is_dir(), reason="needs SIGKILL and the source tree")
 def test_runs_that_are_killed_at_random_end_with_the_same_bits(tmp_path):
-    """`python -m benchmarks.resume` does the same with more runs."""
+    """`convkit bench resume` does the same with more runs."""
     from benchmarks import resume
 
     folders = [tmp_path / name for name in ("whole", "killed")]

@@ -1,7 +1,7 @@
 """Every kernel against its definition in plain C, with each array against a guard page, for this machine and for AArch64.
 
-The program in tests/kernels is built with the flags of setup.py. For AArch64 it needs a cross compiler and qemu's user mode
-(Debian: gcc-aarch64-linux-gnu and qemu-user-static); .ci/neon runs the Python tests of the kernels there too.
+The checks of tests/kernels are handed the tables of the installed build. For AArch64 they are a program, which needs a cross
+compiler and qemu's user mode (Debian: gcc-aarch64-linux-gnu and qemu-user-static).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import ast
 import os
 import shutil
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -39,22 +40,21 @@ def setting(name: str) -> list | dict:
     return found[0]
 
 
-def build(compiler: list[str], names: list[str], folder: Path, link: list[str]) -> Path:
-    """The program with the tables of these instruction sets."""
-    flags, extra = setting("KERNEL_FLAGS") + WARNINGS, setting("ISAS")
-    jobs = [(f"csrc/isa/{name}.c", [*flags, *extra[name], f"-DCK_DOUBLE={double}"]) for name in names for double in (0, 1)]
-    jobs += [("tests/kernels/table.c", [*CHECKS, f"-DCK_DOUBLE={double}"]) for double in (0, 1)]
-    jobs += [(source, CHECKS) for source in ("tests/kernels/main.c", "csrc/cpu.c")]
-
+def objects(compiler: list[str], jobs: list[tuple[str, list[str]]], folder: Path) -> list[str]:
+    """Each source, compiled with its options."""
     def compiled(number: int) -> str:
         (source, options), to = jobs[number], str(folder / f"{number}.o")
         run([*compiler, *options, "-c", source, "-o", to])
         return to
 
     with ThreadPoolExecutor(2) as pool:
-        objects = list(pool.map(compiled, range(len(jobs))))
-    run([*compiler, *link, *objects, "-lm", "-o", str(folder / "kernels")])
-    return folder / "kernels"
+        return list(pool.map(compiled, range(len(jobs))))
+
+
+def checks(*more: str) -> list[tuple[str, list[str]]]:
+    """What knows the definitions, for both types."""
+    jobs = [("tests/kernels/table.c", [*CHECKS, *more, f"-DCK_DOUBLE={double}"]) for double in (0, 1)]
+    return [*jobs, ("tests/kernels/mode.c", [*CHECKS, *more])]
 
 
 def run(command: list[str]) -> str:
@@ -72,16 +72,46 @@ def assert_all_ran(output: str, names: list[str]) -> None:
         assert min(compared) > 10**6, output
 
 
-def test_every_kernel_of_this_machine_in_plain_c(tmp_path):
+IN_PYTHON = """
+import ctypes, sys
+from convkit._core import cpu
+
+checks, python = ctypes.CDLL(sys.argv[1]), ctypes.pythonapi
+python.PyCapsule_GetName.restype = python.PyCapsule_GetPointer.restype = ctypes.c_void_p
+capsule = ctypes.py_object(cpu.__pyx_capi__["table"])
+address = python.PyCapsule_GetPointer(capsule, ctypes.c_void_p(python.PyCapsule_GetName(capsule)))
+table = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_size_t)(address)
+assert checks.mode_works(), "mode.h does not flush subnormal numbers, or does not restore the mode"
+for name in cpu.isas():
+    cpu.use_isa(name)
+    counts = []
+    for check, itemsize in (checks.check_table_f32, 4), (checks.check_table_f64, 8):
+        check.restype = ctypes.c_long
+        counts.append(check(ctypes.c_void_p(table(itemsize))))
+    print(name + ":", counts[0], "and", counts[1], "elements compared", flush=True)
+"""
+
+
+def test_every_kernel_of_this_build(tmp_path):
+    """Those that are installed: the checks are handed their tables."""
     compiler = os.environ.get("CC", "cc").split()
     if not shutil.which(compiler[0]):
         pytest.skip(f"no compiler {compiler[0]}")
-    assert_all_ran(run([str(build(compiler, cpu.built(), tmp_path, []))]), cpu.isas())
+    library = tmp_path / "checks.so"
+    run([*compiler, "-shared", *objects(compiler, checks("-fPIC"), tmp_path), "-lm", "-o", str(library)])
+    assert_all_ran(run([sys.executable, "-c", IN_PYTHON, str(library)]), cpu.isas())
 
 
 def test_every_neon_kernel_under_qemu(tmp_path):
+    """Not optimised, as that takes minutes to compile; .ci/neon runs them as they are shipped."""
     compiler, qemu = (next(filter(None, map(shutil.which, names)), None) for names in (
         ["aarch64-linux-gnu-gcc"], ["qemu-aarch64-static", "qemu-aarch64"]))
     if not compiler or not qemu:
         pytest.skip("needs aarch64-linux-gnu-gcc and qemu-aarch64")
-    assert_all_ran(run([qemu, str(build([compiler], ["neon", "generic"], tmp_path, ["-static"]))]), ["neon", "generic"])
+    flags, extra = [*setting("KERNEL_FLAGS"), "-O0", *WARNINGS], setting("ISAS")
+    jobs = [(f"csrc/isa/{name}.c", [*flags, *extra[name], f"-DCK_DOUBLE={double}"])
+            for name in ("neon", "generic") for double in (0, 1)]  # fmt: skip
+    jobs += [*checks(), ("tests/kernels/main.c", CHECKS), ("csrc/cpu.c", CHECKS)]
+    program = str(tmp_path / "kernels")
+    run([compiler, "-static", *objects([compiler], jobs, tmp_path), "-lm", "-o", program])
+    assert_all_ran(run([qemu, program]), ["neon", "generic"])

@@ -88,12 +88,16 @@ class Jax:
             return b + lax.conv_general_dilated(x, w, [how["stride"]] * 2, pads, feature_group_count=groups,
                                                 dimension_numbers=("NHWC", "HWIO", "NHWC"))  # fmt: skip
 
+        def up(x, how, w, b):
+            return b + lax.conv_transpose(x, w[::-1, ::-1], (2, 2), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
         def pool(x, how):
             pads, kernel, stride = [(0, 0), (how["padding"],) * 2, (how["padding"],) * 2, (0, 0)], how["kernel"], how["stride"]
             return lax.reduce_window(x, -np_.inf, lax.max, (1, kernel, kernel, 1), (1, stride, stride, 1), pads)
 
         ops = {
             "conv": conv, "max": pool, "dense": lambda x, how, w, b: x @ w + b, "add": lambda x, y, how: x + y,
+            "up": up, "concat": lambda x, y, how: np_.concatenate([x, y], -1),
             "mean": lambda x, how: x.mean((1, 2)), "flatten": lambda x, how: x.reshape(len(x), -1),
         }  # fmt: skip
         acts = {"relu": self.jax.nn.relu, "relu6": self.jax.nn.relu6, "": lambda y: y}
@@ -106,14 +110,14 @@ class Jax:
             return values[-1]
 
         x, _ = networks.samples(case.family, case.size, case.batch, dtype)
-        return self.compiled(predict, (np_.asarray(last(x)),)), np.asarray
+        return self.compiled(predict, (np_.asarray(last(x)),)), lambda y: first(np.asarray(y))
 
 
 def _turned(net: networks.Net, node: networks.Node, name: str, a: np.ndarray) -> np.ndarray:
     """Weights for channels last."""
     if name == "b":
         return a
-    if node.op == "conv":
+    if node.op in ("conv", "up"):
         return a.transpose(2, 3, 1, 0)
     source = net.nodes[node.inputs[0]]
     shape = net.nodes[source.inputs[0]].shape if source.op == "flatten" else None

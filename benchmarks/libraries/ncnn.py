@@ -37,7 +37,11 @@ class Ncnn:
             raise NotImplementedError("prediction in float32 alone")
         x, _ = networks.samples(case.family, case.size, case.batch, dtype)
         writer, result = network(networks.build(case.family, case.size))
-        return self.ready(writer, x, result), lambda results: np.stack([np.array(y).ravel() for y in results])
+        return self.ready(writer, x, result), lambda results: self.results(case, results)
+
+    @staticmethod
+    def results(case: Network, found: list) -> np.ndarray:
+        return np.stack([np.array(y) for y in found]).reshape(-1, *networks.build(case.family, case.size).nodes[-1].shape)
 
     def ready(self, writer: Writer, x: np.ndarray, result: str):
         net = self.ncnn.Net()
@@ -94,6 +98,11 @@ def network(net: networks.Net) -> tuple[Writer, str]:
         if node.op == "conv":
             kernel = (how["kernel"],) * 2
             writer.conv(inputs, output, own["w"], own["b"], kernel, how["stride"], how["padding"], 1, how["groups"], how["act"])
+        elif node.op == "up":
+            writer.layer("Deconvolution", inputs, [output], {0: len(own["w"]), 1: 2, 3: 2, 5: 1, 6: own["w"].size})
+            writer.numbers += [struct.pack("<I", 0), own["w"].tobytes(), own["b"].tobytes()]
+        elif node.op == "concat":
+            writer.layer("Concat", inputs, [output], {0: 0})
         elif node.op == "dense":
             writer.layer("InnerProduct", inputs, [output], {0: len(own["w"]), 1: 1, 2: own["w"].size} | ACTS[how["act"]])
             writer.numbers += [struct.pack("<I", 0), own["w"].tobytes(), own["b"].tobytes()]

@@ -34,6 +34,7 @@ def network(case: Network, dtype: str) -> bytes:
     net = networks.build(case.family, case.size)
     nodes, constants, names = [], {}, ["x"]
     for place, (node, own) in enumerate(zip(net.nodes[1:], net.weights(dtype)[1:], strict=True), 1):
+        own = own | {"w": own["w"].swapaxes(0, 1).copy()} if node.op == "up" else own
         constants |= {f"{name}{place}": value for name, value in own.items()}
         inputs = [names[i] for i in node.inputs] + [f"{name}{place}" for name in own]
         nodes += _nodes(node, inputs, f"v{place}")
@@ -51,6 +52,10 @@ def _nodes(node: networks.Node, inputs: list[str], name: str) -> list:
     if node.op == "conv":
         sizes = {"kernel_shape": [how["kernel"]] * 2, "strides": [how["stride"]] * 2, "pads": pads}
         found = [make("Conv", inputs, [name], group=how["groups"], **sizes)]
+    elif node.op == "up":
+        found = [make("ConvTranspose", inputs, [name], kernel_shape=[2, 2], strides=[2, 2])]
+    elif node.op == "concat":
+        found = [make("Concat", inputs, [name], axis=1)]
     elif node.op == "max":
         found = [make("MaxPool", inputs, [name], kernel_shape=[how["kernel"]] * 2, strides=[how["stride"]] * 2, pads=pads)]
     elif node.op == "mean":

@@ -12,11 +12,12 @@ from .. import networks
 from ..definition_nets import EPS, step_result
 from ..networks import Net, Node
 from ..shapes import Network
-from .data import Prepared, last
+from .data import Prepared, first, last
 
 LEARNING_RATE, MOMENTUM = 1e-3, 0.9
 MODELS = {"LeNet": "lenet", "ResNet-20": "resnet20", "MobileNetV2": "mobilenet_v2", "ResNet-18": "resnet18",
-          "ResNet-50": "resnet50", "VGG-16": "vgg16"}  # fmt: skip
+          "ResNet-50": "resnet50", "VGG-16": "vgg16", "U-Net": "unet"}  # fmt: skip
+SMALLER = {"U-Net": {"width": 32}}                      # than convkit.models has it
 
 
 def prepare(ck, case: Network, dtype: str, threads: int) -> Prepared:
@@ -35,7 +36,7 @@ def prepare(ck, case: Network, dtype: str, threads: int) -> Prepared:
 
 
 def _predict(ck, model, x: np.ndarray, labels: np.ndarray) -> Prepared:
-    return lambda: model.predict(x), np.asarray
+    return lambda: model.predict(x), first
 
 
 def _step(ck, model, x: np.ndarray, labels: np.ndarray) -> Prepared:
@@ -62,7 +63,7 @@ def _step(ck, model, x: np.ndarray, labels: np.ndarray) -> Prepared:
 def with_weights(ck, family: str, net: Net, dtype: str):
     """One of convkit.models, with the weights that every library has; a norm adds the bias and does nothing else."""
     channels, *size = net.nodes[0].shape
-    model = getattr(ck.models, MODELS[family])(input_shape=(*size, channels), rng=0, dtype=dtype)
+    model = getattr(ck.models, MODELS[family])(input_shape=(*size, channels), rng=0, dtype=dtype, **SMALLER.get(family, {}))
     pairs = iter([(node, own) for node, own in zip(net.nodes, net.weights(dtype), strict=True) if own])
     weights = model.get_weights()
     for name, value in weights.items():
@@ -82,6 +83,8 @@ def turned(net: Net, node: Node, w: np.ndarray) -> np.ndarray:
     """Filters for channels last; of a dense layer after flattening, too, which numbers pixels in the order of memory."""
     if node.op == "conv":
         return np.moveaxis(w, 1, -1)
+    if node.op == "up":
+        return w.transpose(1, 2, 3, 0)
     source = net.nodes[node.inputs[0]]
     if source.op != "flatten":
         return w

@@ -30,9 +30,12 @@ class Module(nn.Module):
                 if norm:
                     self.parts[f"{place} norm"] = nn.BatchNorm2d(len(own["w"]))
                     self.parts[f"{place} norm"].bias.data = torch.from_numpy(own["b"])
+            elif node.op == "up":
+                part = nn.ConvTranspose2d(own["w"].shape[1], len(own["w"]), 2, 2)
             else:
                 continue
-            part.weight.data = torch.from_numpy(own["w"])
+            w = own["w"].swapaxes(0, 1).copy() if node.op == "up" else own["w"]
+            part.weight.data = torch.from_numpy(w)
             if part.bias is not None:
                 part.bias.data = torch.from_numpy(own["b"])
             self.parts[str(place)] = part
@@ -41,11 +44,13 @@ class Module(nn.Module):
         values = [x]
         for place, node in enumerate(self.net.nodes[1:], 1):
             inputs, how = [values[i] for i in node.inputs], node.how
-            if node.op in ("conv", "dense"):
+            if node.op in networks.WEIGHTED:
                 y = self.parts[str(place)](inputs[0])
                 y = self.parts[f"{place} norm"](y) if f"{place} norm" in self.parts else y
             elif node.op == "add":
                 y = inputs[0] + inputs[1]
+            elif node.op == "concat":
+                y = torch.cat(inputs, 1)
             elif node.op == "max":
                 y = nn.functional.max_pool2d(inputs[0], how["kernel"], how["stride"], how["padding"])
             elif node.op == "mean":
