@@ -4,7 +4,7 @@
 # each pixel; a tap in the padding points at zeros. Where each pixel reads the one of its own place and all of them lie evenly
 # apart, a block is a piece of one line and needs no table: the same sums in the same order.
 from cython.parallel cimport prange, threadid
-from convkit._core.call cimport Fast
+from convkit._core.call cimport Fast, Dense, Places, lifted
 from convkit._core.cpu cimport (CK_MAX_VECS, CK_RESIDUAL, CK_STORED, Watch, ck_finish, ck_flush_subnormals, ck_kernels, ck_mode,
                                 ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
 from convkit._core.pixels cimport BLOCK, Block, Source, Target, locate, point, rebase
@@ -151,11 +151,15 @@ cdef Work bound(Schedule schedule, const real[:, :, :, :, :] source, const real[
     for i in range(3):
         work.source.size[i] = source.shape[i + 1]
         work.source.stride[i + 1], work.target.stride[i + 1] = source.strides[i + 1], target.strides[i + 1]
+    space(&work, schedule.pointwise)
+    return work
+
+
+cdef void space(Work *work, bint pointwise) noexcept:
     work.source_spacing = work.target_spacing = 0
-    if schedule.pointwise:
+    if pointwise:
         work.source_spacing = spacing(work.source.size, work.source.stride, work.runs + 4, work.target.images, work.itemsize)
         work.target_spacing = spacing(work.runs + 4, work.target.stride, work.runs + 4, work.target.images, work.itemsize)
-    return work
 
 
 def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] filters, const real[::1] bias,
@@ -166,17 +170,21 @@ def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] fil
     `residual`, of the strides of the target, is added before ReLU.
     """
     cdef Work work = bound(schedule, source, bias, target, relu, residual)
-    cdef Py_ssize_t t, tasks = schedule.tasks
+    work.filters = <const char *>&filters[0]
+    share(&work, schedule.tasks, threads)
+
+
+cdef int share(const Work *work, Py_ssize_t tasks, int threads) except -1:
+    cdef Py_ssize_t t
     cdef bint even = work.blocks > ONCE and work.source_spacing != 0 and work.target_spacing != 0
     cdef Watch w = watch()
-    work.filters = <const char *>&filters[0]
     for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
         if not stopped(&w, threadid(), t):
             if even:
-                piece(&work, t)
+                piece(work, t)
             else:
-                task(&work, t)
-    raise_if_stopped(&w)
+                task(work, t)
+    return raise_if_stopped(&w)
 
 
 cdef Py_ssize_t spacing(const Py_ssize_t *size, const Py_ssize_t *stride, const Py_ssize_t *wanted, Py_ssize_t images,
@@ -345,34 +353,44 @@ cdef void share_through(const Work *work, Watch *signals, int thread, Py_ssize_t
 
 
 cdef class Small(Fast):
-    """`run` in one thread, for the forward pass on C-contiguous arrays of known sizes, with the tables of pointers kept."""
+    """`run` for the forward pass on C-contiguous arrays of known sizes, with the tables of pointers kept if they are small.
+
+    threads is 0 for work so little that it is done in the calling thread, with the GIL.
+    """
     cdef Work work
     cdef Py_ssize_t tasks
+    cdef int threads
     cdef object schedule, filters
     cdef bytes places
 
-    def __init__(self, Schedule schedule, const Py_ssize_t[::1] source, const Py_ssize_t[::1] target, filters, bint relu):
+    def __init__(self, Schedule schedule, tuple source, tuple target, filters, bint relu, int threads=0):
         """source and target are shapes (N, D, H, W, C); what `filters` holds does not change."""
         cdef const unsigned char[::1] packed = filters.view("u1")
         cdef Work *work = &self.work
+        cdef Dense x, y
         cdef Py_ssize_t i
         work[0] = schedule.work
-        self.schedule, self.filters, self.tasks = schedule, filters, schedule.tasks
+        x, y = lifted(source, work.itemsize), lifted(target, work.itemsize)
+        self.schedule, self.filters, self.tasks, self.threads = schedule, filters, schedule.tasks, threads
         work.relu, work.flush, work.filters = relu, flushes(), <const char *>&packed[0]
         for i in range(3):
-            work.source.size[i] = source[i + 1]
-        work.source.stride[3], work.target.stride[3] = source[4] * work.itemsize, target[4] * work.itemsize
-        for i in reversed(range(3)):
-            work.source.stride[i] = work.source.stride[i + 1] * source[i + 1]
-            work.target.stride[i] = work.target.stride[i + 1] * target[i + 1]
-        if 2 * work.blocks * work.runs[1] * work.block * <Py_ssize_t>sizeof(size_t) <= KEPT:
+            work.source.size[i] = x.shape[i + 1]
+        for i in range(4):
+            work.source.stride[i], work.target.stride[i] = x.stride[i], y.stride[i]
+        space(work, schedule.pointwise)
+        if schedule.phases == 1 and 2 * work.blocks * work.runs[1] * work.block * <Py_ssize_t>sizeof(size_t) <= KEPT:
             self.places = places_of(work)
             work.places = <const size_t *><const char *>self.places
 
-    cdef int run(self, const char *x, const char *b, char *y) except -1:
+    cdef int run(self, const Places *at) except -1:
         cdef Work work = self.work
         cdef Py_ssize_t t
-        work.source.origin, work.target.origin, work.bias = x, y, b
-        for t in range(self.tasks):
-            task(&work, t)
+        work.source.origin, work.target.origin, work.bias = at.x, at.y, at.b
+        if at.residual != NULL:
+            work.start, work.residual = CK_RESIDUAL, at.residual - at.y
+        if self.threads:
+            share(&work, self.tasks, self.threads)
+        else:
+            for t in range(self.tasks):
+                task(&work, t)
         return 0

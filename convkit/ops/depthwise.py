@@ -42,6 +42,17 @@ def forward(conv: plan.Conv, x, packed, b, y, relu: bool, threads: int, residual
         run(schedule, np.repeat(x[n : n + 1], times, axis=4), w.array, b, y[n : n + 1], relu, threads, added)
 
 
+def bind(conv: plan.Conv, packed, relu: bool, threads: int):
+    """As that of direct.py; None for filters that are not finite, and for several outputs of a channel."""
+    isa = cpu.isa()
+    schedule = tables.schedule(conv, "forward", isa, packed.w.itemsize)
+    w = filters(packed, schedule, isa, threads or 1)
+    if not w.finite or conv.outputs != conv.channels:
+        return None
+    shapes = check.lifted_shape(conv.x_shape), check.lifted_shape(conv.out_shape)
+    return depthwise.Bound(schedule, *shapes, w.array, relu, threads or 1)
+
+
 def grad_input(conv: plan.Conv, dy, packed, dx, threads: int) -> None:
     isa, times = cpu.isa(), conv.outputs // conv.channels
     schedule = tables.schedule(conv, "input", isa, dy.itemsize)
