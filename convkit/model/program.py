@@ -58,7 +58,7 @@ class Programs:
         self.known = all(_is_ours(step.layer) for step in graph.steps) and len(graph.inputs) <= INPUTS
         self.kept: tuple[Program, ...] = ()
         self.seen: dict[tuple, int] = {}                # how often such arrays came
-        self.memory, self.lock = np.empty(0, np.uint8), threading.Lock()
+        self.memory, self.lock = (np.empty(0, np.uint8), 0), threading.Lock()  # and where the first huge page begins
 
     def __reduce__(self) -> tuple:
         return Programs, (self.graph,)                  # a copy remembers nothing
@@ -79,35 +79,33 @@ class Programs:
         key = tuple((x.shape, x.dtype) for x in arrays if isinstance(x, np.ndarray)), threads, cpu.isa(), cpu.strict()
         times = self.seen.get(key, 0)
         if times != 1:
-            y = self.graph.infer(arrays)
+            y, program = self.graph.infer(arrays), None
         else:
             y, program = _compiled(self.graph, arrays, threads)
-            if program is not None:
-                self.kept = (program, *self.kept[: MOST - 1])
-        if len(self.seen) >= SEEN:
-            self.seen = {}
-        self.seen = {**self.seen, key: times + 1}
+        if program is not None:
+            self.kept = (program, *self.kept[: MOST - 1])
+        others = self.seen if len(self.seen) < SEEN else {}
+        self.seen = {**others, key: 0 if program is not None else times + 1}
         return y
 
     def _run(self, program: Program, arrays: list[np.ndarray]) -> list[np.ndarray] | None:
         mine = program.size <= KEPT and self.lock.acquire(blocking=False)
         try:
-            memory = self.memory if mine else _memory(program.size)
-            if mine and len(memory) < program.size + HUGE:
-                self.memory = memory = _memory(program.size)
-            return program.run(arrays, _start(memory))
+            memory, start = self.memory
+            if not mine or len(memory) < program.size + HUGE:
+                memory, start = _memory(program.size)
+                if mine:
+                    self.memory = memory, start
+            return program.run(arrays, start)
         finally:
             if mine:
                 self.lock.release()
 
 
-def _memory(size: int) -> np.ndarray:
-    return check.empty((size + HUGE,), np.uint8, "predict")
-
-
-def _start(memory: np.ndarray) -> int:
-    """The first huge page: scratch that is scattered over many small ones is slow."""
-    return -(-layout.address(memory) // HUGE) * HUGE
+def _memory(size: int) -> tuple[np.ndarray, int]:
+    """So many bytes, and the address of the first huge page: scratch that is scattered over many small ones is slow."""
+    memory = check.empty((size + HUGE,), np.uint8, "predict")
+    return memory, -(-layout.address(memory) // HUGE) * HUGE
 
 
 def _is_ours(layer: Any) -> bool:
@@ -188,7 +186,7 @@ class Maker:
         places, size = self._places(last, python | outputs | set(self.graph.inputs), room)
         slots = [(places.get(slot, -1), *self.slots[slot]) for slot in numbers]
         offsets = np.array([*(offset for offset, _, _ in slots), _lines(8 * len(slots) + 8)], np.intp).tobytes()
-        makers = tuple((numbers[root], partial(check.empty, *self.slots[root], "predict")) for root in outputs - python)
+        makers = tuple((numbers[root], _maker(*self.slots[root])) for root in outputs - python)
         results = tuple(numbers[slot] for slot in self.graph.outputs)
         return Program(slots, offsets, size, len(self.graph.inputs), steps, makers, results, self.owners, self.params,
                        self.held, threads)  # fmt: skip
@@ -216,6 +214,11 @@ class Maker:
                 at = max(at, places[other] + size[other])
             places[root] = at
         return places, max((places[root] + size[root] for root in places), default=start)
+
+
+def _maker(shape: tuple[int, ...], dtype: np.dtype) -> Callable[[], np.ndarray]:
+    """What makes such an array; most of `check.empty` is for large ones."""
+    return partial(np.empty, shape, dtype) if prod(shape) < check.SMALL else partial(check.empty, shape, dtype, "predict")
 
 
 def _lines(size: int) -> int:

@@ -10,7 +10,6 @@ from convkit.ops.filters import PackedFilters
 from convkit.plan import conv as plan
 
 FILLS = True                                            # grad_filters needs no zeros
-CALLED = True                                           # `bind` needs no room for little work
 THROUGH = {np.dtype(np.float32): direct.run_through["float"], np.dtype(np.float64): direct.run_through["double"]}
 RUN = {np.dtype(np.float32): direct.run["float"], np.dtype(np.float64): direct.run["double"]}
 

@@ -11,7 +11,6 @@ from convkit._core import direct as core
 from convkit.ops import check, direct
 
 FILLS = True                                            # grad_filters needs no zeros
-CALLED = True                                           # `bind` needs no room for little work
 WINDOWS = {np.dtype(np.float32): few.run["float"], np.dtype(np.float64): few.run["double"]}
 TURN = {np.dtype(np.float32): filters.turn["float"], np.dtype(np.float64): filters.turn["double"]}
 LINES = {np.dtype(np.float32): first.run["float"], np.dtype(np.float64): first.run["double"]}
@@ -65,9 +64,8 @@ def forward(conv, x, packed, b, y, relu: bool, threads: int, residual=None) -> N
 
 
 def bind(conv, packed, relu: bool, threads: int):
-    """As `direct.bind`, which has the same bits; lines pay for their copies in larger calls alone."""
-    if not threads:
-        return direct.bind(conv, packed, relu, threads)
+    """As `direct.bind`, which has the same bits."""
+    threads = threads or 1
     lines = conv.output_pass.lines(packed.w.itemsize)
     shapes = check.lifted_shape(conv.x_shape), check.lifted_shape(conv.out_shape)
     return first.Bound(lines, *shapes, direct.panels(conv.output_pass, packed, lines.packed, threads), relu, threads)

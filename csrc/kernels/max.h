@@ -103,20 +103,21 @@ CK_INLINE void E_NAME(max_pixel)(const int vecs, const int indexed, const ptrdif
 }
 
 #if E_FLOAT
-/* Whole words of channels by v_max, half of the work: it passes over NaN, so the sum of all that is read tells whether there is
+/* `vecs` vectors of one pixel, of which the last one has n channels, by v_max, half of the work: it passes over NaN, so the sum of all that is read tells whether there is
  * one (or infinities of both signs, which is as rare), and then nothing is written. */
-CK_INLINE int E_NAME(max_plain)(const int vecs, const ck_taps *taps, const E *x, E *y)
+CK_INLINE int E_NAME(max_plain)(const int vecs, const ptrdiff_t n, const ck_taps *taps, const E *x, E *y)
 {
     vf best[4], sum[4];
 #pragma GCC unroll 4
     for (int v = 0; v < vecs; v++) {
-        best[v] = taps->resume ? v_load(y + v * VL) : v_set1(E_LOWEST);
+        best[v] = !taps->resume ? v_set1(E_LOWEST) : n == VL ? v_load(y + v * VL) : v_load_n(y + v * VL, n);
         sum[v] = taps->resume ? best[v] : v_zero();
     }
     for (ptrdiff_t t = 0; t < taps->count; t++)
 #pragma GCC unroll 4
         for (int v = 0; v < vecs; v++) {
-            const vf a = v_load(x + taps->offset[t] + v * VL);
+            const E *from = x + taps->offset[t] + v * VL;
+            const vf a = n == VL ? v_load(from) : v_load_n(from, n);
             best[v] = v_max(a, best[v]);
             sum[v] = v_add(sum[v], a);
         }
@@ -128,14 +129,17 @@ CK_INLINE int E_NAME(max_plain)(const int vecs, const ck_taps *taps, const E *x,
         return 0;
 #pragma GCC unroll 4
     for (int v = 0; v < vecs; v++)
-        v_store(y + v * VL, best[v]);
+        if (n == VL)
+            v_store(y + v * VL, best[v]);
+        else
+            v_store_n(y + v * VL, best[v], n);
     return 1;
 }
 
 static __attribute__((noinline)) void E_NAME(max_odd)(ptrdiff_t channels, const ck_taps *taps, const E *x, E *y)
 {
     for (ptrdiff_t c = 0; c < channels; c += VL)
-        E_NAME(max_pixel)(1, 0, VL, taps, 0, x + c, y + c, NULL);
+        E_NAME(max_pixel)(1, 0, channels - c < VL ? channels - c : VL, taps, 0, x + c, y + c, NULL);
 }
 #endif
 
@@ -149,8 +153,16 @@ CK_INLINE void E_NAME(max_line)(const int indexed, ptrdiff_t pixels, ptrdiff_t c
         ptrdiff_t c = 0;
 #if E_FLOAT
         for (; !indexed && c + 4 * LENGTH <= channels; c += 4 * LENGTH)
-            if (!E_NAME(max_plain)(4, taps, x + c, to + c))
+            if (!E_NAME(max_plain)(4, VL, taps, x + c, to + c))
                 E_NAME(max_odd)(4 * LENGTH, taps, x + c, to + c);
+        for (; !indexed && c + LENGTH <= channels; c += LENGTH)
+            if (!E_NAME(max_plain)(1, VL, taps, x + c, to + c))
+                E_NAME(max_odd)(LENGTH, taps, x + c, to + c);
+        if (!indexed && c < channels) {
+            if (!E_NAME(max_plain)(1, channels - c, taps, x + c, to + c))
+                E_NAME(max_odd)(channels - c, taps, x + c, to + c);
+            continue;
+        }
 #endif
         for (; (indexed || !E_FLOAT) && c + 4 * LENGTH <= channels; c += 4 * LENGTH)
             E_NAME(max_pixel)(4, indexed, LENGTH, taps, top, x + c, to ? to + c : NULL, indexed ? mark + c : NULL);
