@@ -245,30 +245,33 @@ cdef class Step:
 
 
 cdef class Held:
-    """What an array held that anybody may write to."""
+    """Something in a dict that must still be there: of the same `version`, or with the same contents, where that is told."""
     cdef dict owner
-    cdef object name, array
+    cdef object name, thing, version
     cdef bytes was
     cdef const char *data
 
-    def __init__(self, dict owner, name):
-        self.owner, self.name, self.array, self.was = owner, name, owner[name], owner[name].tobytes()
-        self.data = address(self.array) if self.was else NULL
+    def __init__(self, dict owner, name, version=None, bytes was=None):
+        self.owner, self.name, self.thing, self.version, self.was = owner, name, owner[name], version, was
+        self.data = address(self.thing) if was else NULL
 
-    cdef bint holds(self):
-        return self.owner.get(self.name) is self.array and memcmp(self.data, <const char *>self.was, len(self.was)) == 0
+    cdef bint holds(self) except -1:
+        if self.owner.get(self.name) is not self.thing:
+            return False
+        if self.data != NULL:
+            return memcmp(self.data, <const char *>self.was, len(self.was)) == 0
+        return self.version is None or self.thing.version == self.version
 
 
 cdef class Program:
     """A network for inputs of one shape, with the threads and the instruction set that it was made for.
 
-    slots    (offset in the memory of a run, or -1; shape; dtype) of each array; the first ones are the inputs
-    makers   slots whose arrays are new in each run, with functions that make them
+    slots    (offset in the memory of a run, or -1; shape; dtype; bytes) of each array; the first ones are the inputs
+    makers   a slot whose array is new in each run, the function that makes it, the next slot, ...
     results  slots of the outputs
-    owners   (layer, params, buffers) whose dicts must still be those
-    params   (dict, name, param, version), and arrays (dict, name) whose contents it was made of
+    held     what it was made of
     """
-    cdef list slots, steps, owners, params, held
+    cdef list slots, steps, held
     cdef tuple makers, results
     cdef bytes offsets
     cdef Form forms[ARRAYS]
@@ -278,13 +281,12 @@ cdef class Program:
     cdef readonly Py_ssize_t size               # bytes of the memory of a run
 
     def __init__(self, list slots, bytes offsets, Py_ssize_t size, int count, list steps, tuple makers, tuple results,
-                 list owners, list params, list held, int threads):
+                 list held, int threads):
         cdef int i
         if count > ARRAYS:
             raise ValueError("Program: too many inputs")
         self.slots, self.offsets, self.size, self.count, self.steps = slots, offsets, size, count, steps
-        self.makers, self.results = makers, results
-        self.owners, self.params, self.held, self.threads = owners, params, [Held(*each) for each in held], threads
+        self.makers, self.results, self.held, self.threads = makers, results, held, threads
         self.kernels, self.flushes = table(4), flushes()
         for i in range(count):
             self.forms[i] = form_of(slots[i][1], slots[i][2].itemsize)
@@ -309,14 +311,7 @@ cdef class Program:
 
     def fresh(self):
         """Whether the weights are those that it was made of."""
-        cdef dict owner
         cdef Held each
-        for layer, params, buffers in self.owners:
-            if layer.params is not params or layer.buffers is not buffers:
-                return False
-        for owner, name, param, version in self.params:
-            if owner.get(name) is not param or param.version != version:
-                return False
         for each in self.held:
             if not each.holds():
                 return False
@@ -340,9 +335,8 @@ cdef class Program:
                 return None                     # another thread has changed it
             for i in range(self.count):
                 at[i], made[i] = given.data[i], arrays[i]
-            for slot, make in self.makers:
-                made[slot] = make()
-                at[<int>slot] = address(made[slot])
+            for i in range(0, len(self.makers), 2):
+                self.put(self.makers[i], self.makers[i + 1](), at, made)
             for step in self.steps:
                 PyErr_CheckSignals()
                 if isinstance(step.run, Fast):
@@ -357,21 +351,21 @@ cdef class Program:
                         made[step.y] = made[step.x].reshape(self.slots[step.y][1])
                 else:
                     found = step.run(*[self.array(slot, at, made) for slot in step.sources])
-                    for slot, y in zip(step.results, found, strict=True):
-                        made[slot] = y
-                        at[<int>slot] = address(y)
+                    for i in range(len(step.results)):
+                        self.put(step.results[i], (<tuple>found)[i], at, made)
                 for slot in step.drops:
                     made.pop(slot, None)
             return [made[slot] for slot in self.results]
         finally:
             drop(&given)
 
+    cdef int put(self, int slot, y, char **at, dict made) except -1:
+        made[slot], at[slot] = y, address(y)
+        return 0
+
     cdef object array(self, int slot, char **at, dict made):
         """What lies in a slot, for Python."""
+        cdef tuple form = self.slots[slot]
         if slot in made:
             return made[slot]
-        _, shape, dtype = self.slots[slot]
-        count = dtype.itemsize
-        for n in shape:
-            count *= n
-        return FROM_BUFFER(PyMemoryView_FromMemory(at[slot], count, PyBUF_WRITE), dtype).reshape(shape)
+        return FROM_BUFFER(PyMemoryView_FromMemory(at[slot], form[3], PyBUF_WRITE), form[2]).reshape(form[1])

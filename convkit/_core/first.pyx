@@ -18,6 +18,7 @@ cdef enum:
     TOGETHER = 224                              # about as many of them in a task
     LINES = 16                                  # most lines of a task
     TASKS = 32                                  # enough for the threads to finish together
+    LITTLE = 1 << 20                            # FLOP, as SERIAL_FLOP of plan/conv.py
     RUN = 10                                    # numbers in a row of `runs`, named in plan/conv.py
 
 
@@ -81,7 +82,8 @@ cdef class Lines:
                  const Py_ssize_t[::1] source_step, const Py_ssize_t[::1] target_step, Py_ssize_t images, Py_ssize_t depth,
                  Py_ssize_t cols, Py_ssize_t filter_taps, Py_ssize_t itemsize):
         cdef Work *work = &self.work
-        cdef Py_ssize_t i, height = 1, width = 1, span = 1, copies = 1
+        cdef Py_ssize_t i, height = 1, width = 1, span = 1, copies = 1, rows
+        cdef bint little
         work.k, work.images, work.depth, work.cols, work.filter_taps = table(itemsize), images, depth, cols, filter_taps
         work.itemsize, work.source.pixel, work.planes = itemsize, depth * itemsize, 1
         work.vecs = (cols + work.k.vector - 1) // work.k.vector
@@ -97,7 +99,10 @@ cdef class Lines:
         work.pixels = ceil_div(width, work.pieces)
         self.phases = runs.shape[0]
         work.lines = min(height, min(<Py_ssize_t>LINES, max(<Py_ssize_t>1, TOGETHER // work.pixels)))
-        while work.lines > 1 and self.phases * images * work.planes * work.pieces * ceil_div(height, work.lines) < TASKS:
+        # Little work is done in one thread, which copies each line once for all target lines that read it.
+        little = 2 * self.phases * images * work.planes * height * width * span * copies * depth * cols <= LITTLE
+        rows = self.phases * images * work.planes * work.pieces
+        while not little and work.lines > 1 and rows * ceil_div(height, work.lines) < TASKS:
             work.lines = (work.lines + 1) // 2
         work.blocks = ceil_div(height, work.lines)
         longest = (work.pixels - 1) * source_step[2] + span

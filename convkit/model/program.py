@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from convkit._core import cpu, layout
-from convkit._core.call import Program, Step
+from convkit._core.call import Held, Program, Step
 from convkit.layers import (
     AvgPool1D,
     AvgPool2D,
@@ -137,9 +137,7 @@ class Maker:
         self.slots: dict[int, tuple[tuple[int, ...], np.dtype]] = {}
         self.root: dict[int, int] = {}                  # the slot whose memory it is
         self.bound: list[tuple[Use, list[tuple[Any, Callable | None]] | None, Any]] = []
-        self.owners: list[tuple] = []
-        self.params: list[tuple] = []
-        self.held: list[tuple] = []
+        self.held: list[Held] = []                      # what the steps were made of
         for slot, x in zip(graph.inputs, arrays, strict=True):
             self._slot(slot, x)
 
@@ -166,9 +164,9 @@ class Maker:
 
     def _watch(self, layer: Any) -> None:
         for one in (layer.conv, layer.norm) if type(layer) is Folded else (layer,):
-            self.owners.append((one, one.params, one.buffers))
-            self.params += [(one.params, name, param, param.version) for name, param in one.params.items()]
-            self.held += [(one.buffers, name) for name in one.buffers]
+            self.held += [Held(vars(one), name) for name in ("params", "buffers")]
+            self.held += [Held(one.params, name, param.version) for name, param in one.params.items()]
+            self.held += [Held(one.buffers, name, None, array.tobytes()) for name, array in one.buffers.items()]
 
     def program(self, threads: int) -> Program | None:
         """All of it, or None where it would be of no use."""
@@ -184,12 +182,11 @@ class Maker:
             steps += _steps(use, runs, b, numbers, drops)
         room = max((fast.room for _, runs, _ in self.bound if runs for fast, _ in runs), default=0)
         places, size = self._places(last, python | outputs | set(self.graph.inputs), room)
-        slots = [(places.get(slot, -1), *self.slots[slot]) for slot in numbers]
-        offsets = np.array([*(offset for offset, _, _ in slots), _lines(8 * len(slots) + 8)], np.intp).tobytes()
-        makers = tuple((numbers[root], _maker(*self.slots[root])) for root in outputs - python)
+        slots = [(places.get(slot, -1), *self.slots[slot], _bytes(*self.slots[slot])) for slot in numbers]
+        offsets = np.array([*(slot[0] for slot in slots), _lines(8 * len(slots) + 8)], np.intp).tobytes()
+        makers = tuple(one for root in outputs - python for one in (numbers[root], _maker(*self.slots[root])))
         results = tuple(numbers[slot] for slot in self.graph.outputs)
-        return Program(slots, offsets, size, len(self.graph.inputs), steps, makers, results, self.owners, self.params,
-                       self.held, threads)  # fmt: skip
+        return Program(slots, offsets, size, len(self.graph.inputs), steps, makers, results, self.held, threads)
 
     def _lives(self) -> tuple[dict[int, int], set[int]]:
         """The last step that reads each memory, and which memory Python makes."""
@@ -204,7 +201,7 @@ class Maker:
         """Where arrays between the steps lie, and the size of it all: those that live at the same time lie apart."""
         start = _lines(8 * len(self.slots) + 8) + _lines(room)
         first = {self.root[slot]: place for place, (use, _, _) in reversed(list(enumerate(self.bound))) for slot in use.results}
-        size = {root: _lines(prod(shape) * dtype.itemsize) for root, (shape, dtype) in self.slots.items()}
+        size = {root: _lines(_bytes(*form)) for root, form in self.slots.items()}
         places: dict[int, int] = {}
         for root in sorted(set(self.root.values()) - others, key=lambda root: -size[root]):
             at, near = start, [o for o in places if first[o] <= last[root] and first[root] <= last[o]]
@@ -219,6 +216,10 @@ class Maker:
 def _maker(shape: tuple[int, ...], dtype: np.dtype) -> Callable[[], np.ndarray]:
     """What makes such an array; most of `check.empty` is for large ones."""
     return partial(np.empty, shape, dtype) if prod(shape) < check.SMALL else partial(check.empty, shape, dtype, "predict")
+
+
+def _bytes(shape: tuple[int, ...], dtype: np.dtype) -> int:
+    return prod(shape) * dtype.itemsize
 
 
 def _lines(size: int) -> int:
@@ -270,7 +271,4 @@ def _convolution(step: Use, x: np.ndarray, y: np.ndarray) -> tuple[list | None, 
     else:
         filters, b, act = layer.packed(), layer.params["b"].value if layer.bias else None, act or layer.activation
     shape = (len(x), 1, x.shape[1]) if type(layer) is Dense else x.shape
-    first = bound.convolution("predict", shape, filters, b, layer.how, act == "relu", x.dtype)
-    if first is None:
-        return None, None
-    return [first, *([bound.relu6(y.shape, x.dtype)] if act == "relu6" else [])], b
+    return bound.convolution("predict", shape, filters, b, layer.how, {"relu": 1, "relu6": 6}.get(act, 0), x.dtype), b

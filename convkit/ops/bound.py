@@ -9,7 +9,7 @@ import numpy as np
 
 from convkit._core import act, cpu
 from convkit._core.call import Fast
-from convkit.ops import check, conv, engine, pooling
+from convkit.ops import conv, engine, pooling
 from convkit.ops import pointwise as elementwise
 from convkit.ops.filters import PackedFilters
 from convkit.plan.conv import SERIAL_FLOP
@@ -17,8 +17,8 @@ from convkit.plan.conv import SERIAL_FLOP
 Bound = tuple[Fast, "Callable | None"]                  # and (x, residual, y), which does the same where the first cannot
 
 
-def convolution(op: str, x_shape, packed: PackedFilters, b, how: dict, relu: bool, dtype: np.dtype) -> Bound | None:
-    """`conv` of channels-last x, or None where the algorithm has no such form."""
+def convolution(op: str, x_shape, packed: PackedFilters, b, how: dict, relu: int, dtype: np.dtype) -> list[Bound] | None:
+    """`conv` of channels-last x, and then ReLU, or ReLU6 where `relu` is 6; None where the algorithm has no such form."""
     how = dict(how)
     if how.pop("pad_mode", "constant") != "constant":
         return None
@@ -27,27 +27,28 @@ def convolution(op: str, x_shape, packed: PackedFilters, b, how: dict, relu: boo
     if not hasattr(runs, "bind") or 0 in (*planned.x_shape, *planned.out_shape):
         return None
     threads = cpu.thread_count(None, op)[0] if planned.flop > SERIAL_FLOP else 0
-    fast = runs.bind(planned, packed, relu, threads)
+    clipped = relu == 6 and not hasattr(runs, "CLIPS")  # in a step of its own
+    fast = runs.bind(planned, packed, 0 if clipped else relu, threads)
 
     def plainly(x, residual, y):
         x, y = x.reshape(planned.x_shape), y.reshape(planned.out_shape)
         residual = None if residual is None else residual.reshape(planned.out_shape)
-        engine.forward(runs, planned, x, packed, b, y, relu, threads or 1, residual)
+        engine.forward(runs, planned, x, packed, b, y, relu == 1, threads or 1, residual)
 
-    return None if fast is None else (fast, plainly)
+    return None if fast is None else [(fast, plainly), *([relu6(planned.out_shape, dtype)] if clipped else [])]
 
 
 def max_pool(op: str, x_shape, kernel_size, how: dict, dtype: np.dtype) -> Bound:
     """The largest of each window, channels last."""
-    stride, padding, dilation, ceil_mode = (how[name] for name in ("stride", "padding", "dilation", "ceil_mode"))
-    return pooling.bind(op, pooling.core.MAX, pooling.core.ONE, x_shape, kernel_size, stride, padding, dilation, ceil_mode, dtype), None
+    windows = kernel_size, *(how[name] for name in ("stride", "padding", "dilation", "ceil_mode"))
+    return pooling.bind(op, pooling.core.MAX, pooling.core.ONE, x_shape, *windows, dtype), None
 
 
 def avg_pool(op: str, x_shape, kernel_size, how: dict, dtype: np.dtype) -> Bound:
     """The mean of each window, channels last."""
-    stride, padding, ceil_mode = (how[name] for name in ("stride", "padding", "ceil_mode"))
     count = pooling.core.PADDED if how["count_include_pad"] else pooling.core.INSIDE
-    return pooling.bind(op, pooling.core.SUM, count, x_shape, kernel_size, stride, padding, 1, ceil_mode, dtype), None
+    windows = kernel_size, how["stride"], how["padding"], 1, how["ceil_mode"]
+    return pooling.bind(op, pooling.core.SUM, count, x_shape, *windows, dtype), None
 
 
 def global_avg_pool(op: str, x_shape, dtype: np.dtype) -> Bound:

@@ -10,6 +10,7 @@ from convkit.ops.filters import PackedFilters
 from convkit.plan import conv as plan
 from convkit.plan import depthwise as tables
 
+CLIPS = True                                            # `bind` takes relu=6
 RUN = {np.dtype(np.float32): depthwise.run["float"], np.dtype(np.float64): depthwise.run["double"]}
 
 
@@ -42,7 +43,7 @@ def forward(conv: plan.Conv, x, packed, b, y, relu: bool, threads: int, residual
         run(schedule, np.repeat(x[n : n + 1], times, axis=4), w.array, b, y[n : n + 1], relu, threads, added)
 
 
-def bind(conv: plan.Conv, packed, relu: bool, threads: int):
+def bind(conv: plan.Conv, packed, relu: int, threads: int):
     """As that of direct.py; None for filters that are not finite, and for several outputs of a channel."""
     isa = cpu.isa()
     schedule = tables.schedule(conv, "forward", isa, packed.w.itemsize)

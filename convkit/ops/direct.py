@@ -10,6 +10,7 @@ from convkit.ops.filters import PackedFilters
 from convkit.plan import conv as plan
 
 FILLS = True                                            # grad_filters needs no zeros
+CLIPS = True                                            # `bind` takes relu=6
 THROUGH = {np.dtype(np.float32): direct.run_through["float"], np.dtype(np.float64): direct.run_through["double"]}
 RUN = {np.dtype(np.float32): direct.run["float"], np.dtype(np.float64): direct.run["double"]}
 
@@ -82,7 +83,7 @@ def grad_bias(dy, threads: int):
     return db
 
 
-def bind(conv: plan.Conv, packed: PackedFilters, relu: bool, threads: int) -> direct.Small:
+def bind(conv: plan.Conv, packed: PackedFilters, relu: int, threads: int) -> direct.Small:
     """The forward pass of contiguous arrays, as cheap as it can be called; threads is 0 for very little work."""
     schedule = conv.output_pass.schedule(packed.w.itemsize)
     shapes = check.lifted_shape(conv.x_shape), check.lifted_shape(conv.out_shape)
