@@ -4,7 +4,6 @@ from cython.parallel cimport prange, threadid
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
-from convkit._core.call cimport Fast, Places
 from convkit._core.cpu cimport (CK_ELU, CK_GELU, CK_GELU_TANH, CK_HARD_SWISH, CK_LEAKY, CK_LOG_SOFTMAX, CK_LOG_SOFTMAX_GRAD,
                                 CK_MEASURE, CK_MISH, CK_RAMP, CK_RELU, CK_ROLL, CK_SIGMOID, CK_SIGN, CK_SILU, CK_SOFTMAX,
                                 CK_SOFTMAX_GRAD, CK_SOFTPLUS, CK_SOFTSIGN, CK_STEP, CK_TANH, Watch, ck_act, ck_flush_subnormals,
@@ -59,28 +58,6 @@ def act(str name, x, dy, y, int threads, double a=0, double b=0, double c=0):
         drop(&slope)
         drop(&target)
     raise_if_stopped(&signals)
-
-
-cdef class Ramp(Fast):
-    """ReLU6 of n contiguous numbers, in place."""
-    cdef View view
-    cdef double how[3]
-    cdef int threads
-    cdef bint flush
-
-    def __init__(self, Py_ssize_t n, Py_ssize_t itemsize, int threads):
-        self.how[0], self.how[1], self.how[2] = 1, 0, 6
-        self.view.shape[0], self.view.buffer.itemsize, self.threads, self.flush = n, itemsize, threads, flushes()
-
-    cdef int run(self, const Places *at) except -1:
-        cdef View y = self.view, none
-        cdef Py_ssize_t task
-        cdef Watch signals = watch()
-        y.data, none.data = at.y, NULL
-        for task in prange((y.shape[0] - 1) // CHUNK + 1, nogil=True, schedule="static", num_threads=self.threads):
-            if not stopped(&signals, threadid(), task):
-                do_chunk(CK_RAMP, &y, &none, self.how, &y, task, self.flush)
-        return raise_if_stopped(&signals)
 
 
 cdef void do_rows(ck_softmax kind, const View *a, const View *b, const View *y, Py_ssize_t first, Py_ssize_t rows,

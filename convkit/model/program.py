@@ -271,4 +271,5 @@ def _convolution(step: Use, x: np.ndarray, y: np.ndarray) -> tuple[list | None, 
     else:
         filters, b, act = layer.packed(), layer.params["b"].value if layer.bias else None, act or layer.activation
     shape = (len(x), 1, x.shape[1]) if type(layer) is Dense else x.shape
-    return bound.convolution("predict", shape, filters, b, layer.how, {"relu": 1, "relu6": 6}.get(act, 0), x.dtype), b
+    found = bound.convolution("predict", shape, filters, b, layer.how, {"relu": 1, "relu6": 6}.get(act, 0), x.dtype)
+    return None if found is None else [found], b

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
 
 import numpy as np
 
-from convkit._core import act, cpu
+from convkit._core import cpu
 from convkit._core.call import Fast
 from convkit.ops import conv, engine, pooling
-from convkit.ops import pointwise as elementwise
 from convkit.ops.filters import PackedFilters
 from convkit.plan.conv import SERIAL_FLOP
 
 Bound = tuple[Fast, "Callable | None"]                  # and (x, residual, y), which does the same where the first cannot
 
 
-def convolution(op: str, x_shape, packed: PackedFilters, b, how: dict, relu: int, dtype: np.dtype) -> list[Bound] | None:
+def convolution(op: str, x_shape, packed: PackedFilters, b, how: dict, relu: int, dtype: np.dtype) -> Bound | None:
     """`conv` of channels-last x, and then ReLU, or ReLU6 where `relu` is 6; None where the algorithm has no such form."""
     how = dict(how)
     if how.pop("pad_mode", "constant") != "constant":
@@ -27,15 +25,16 @@ def convolution(op: str, x_shape, packed: PackedFilters, b, how: dict, relu: int
     if not hasattr(runs, "bind") or 0 in (*planned.x_shape, *planned.out_shape):
         return None
     threads = cpu.thread_count(None, op)[0] if planned.flop > SERIAL_FLOP else 0
-    clipped = relu == 6 and not hasattr(runs, "CLIPS")  # in a step of its own
-    fast = runs.bind(planned, packed, 0 if clipped else relu, threads)
+    if relu == 6 and not hasattr(runs, "CLIPS"):
+        return None
+    fast = runs.bind(planned, packed, relu, threads)
 
     def plainly(x, residual, y):
         x, y = x.reshape(planned.x_shape), y.reshape(planned.out_shape)
         residual = None if residual is None else residual.reshape(planned.out_shape)
         engine.forward(runs, planned, x, packed, b, y, relu == 1, threads or 1, residual)
 
-    return None if fast is None else [(fast, plainly), *([relu6(planned.out_shape, dtype)] if clipped else [])]
+    return None if fast is None else (fast, plainly)
 
 
 def max_pool(op: str, x_shape, kernel_size, how: dict, dtype: np.dtype) -> Bound:
@@ -55,8 +54,3 @@ def global_avg_pool(op: str, x_shape, dtype: np.dtype) -> Bound:
     """The mean of each channel."""
     how = {"stride": None, "padding": 0, "ceil_mode": False, "count_include_pad": True}
     return avg_pool(op, x_shape, x_shape[1:-1], how, dtype)
-
-
-def relu6(shape, dtype: np.dtype) -> Bound:
-    """ReLU6 in place."""
-    return act.Ramp(prod(shape), dtype.itemsize, elementwise.workers(None, prod(shape), "relu6")), None
