@@ -61,7 +61,7 @@ MODULES = [
 ]
 
 # The time of a call is spent in the kernels, but for these, which find places or pack filters; the others are small.
-BUSY = {"call": "-O3", "direct": "-O3", "depthwise": "-O2", "grouped": "-O2"}
+BUSY = {"direct": "-O3", "depthwise": "-O2", "grouped": "-O2"}
 
 # Cython registers this module under its last name as well, like its own runtime: `_cython_...`.
 SHARED = "convkit._core._cython_convkit"
@@ -84,7 +84,7 @@ if not (WINDOWS or switch("CONVKIT_DEBUG", "0")):
 # Symbols that nobody links against are a thirtieth of the wheel.
 STRIP = ["-Wl,-s"] if sys.platform == "linux" and "-g0" in HIDDEN and not SANITIZE else []
 HEADERS = sorted(str(path) for path in Path("csrc").rglob("*.h"))
-DECLARATIONS = sorted(str(path) for path in Path("convkit/_core").glob("*.pxd"))
+DECLARATIONS = sorted(str(path) for path in Path("convkit/_core").glob("*.px[di]"))
 
 
 def kernel_library(isa, bits):

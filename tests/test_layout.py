@@ -30,7 +30,7 @@ LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 OUTSIDE = {"tqdm", "rich", "matplotlib", "PIL", "safetensors"}  # the optional extras
 
 PYTHON = sorted(PACKAGE.rglob("*.py"))
-CYTHON = sorted(PACKAGE.rglob("*.pyx")) + sorted(PACKAGE.rglob("*.pxd"))
+CYTHON = sorted(PACKAGE.rglob("*.pyx")) + sorted(PACKAGE.rglob("*.px[di]"))
 C = sorted(CSRC.rglob("*.[ch]"))
 TESTS = sorted((ROOT / "tests").glob("*.py")) + sorted((ROOT / "benchmarks").rglob("*.py")) + [ROOT / "setup.py"]
 

@@ -197,6 +197,18 @@ ctypedef fused real:
 # The kernels in use, for the element size of `real`: table(sizeof(real)).
 cdef const ck_kernels *table(size_t itemsize) noexcept nogil
 
+cdef inline void end_relu6(const ck_kernels *k, Py_ssize_t itemsize, Py_ssize_t rows, Py_ssize_t cols, char *y,
+                           Py_ssize_t step) noexcept nogil:
+    """ReLU6 of a block of a result, in place, while a cache holds it; step: bytes from row to row."""
+    cdef double how[3]
+    cdef Py_ssize_t r
+    how[0], how[1], how[2] = 1, 0, 6
+    if step == cols * itemsize:
+        rows, cols = 1, rows * cols
+    for r in range(rows):
+        k.act_line(CK_RAMP, cols, y + r * step, NULL, how, y + r * step, 0)
+
+
 # Whether this call takes subnormal numbers as zero.
 cdef bint flushes()
 

@@ -7,8 +7,10 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memset
 
 from convkit._core.border cimport ceil_div, clip
+from convkit._core.call cimport Fast, Dense, Places, lifted
 from convkit._core.cpu cimport (CK_RESIDUAL, CK_STORED, Watch, ck_depthwise, ck_depthwise_filters, ck_flush_subnormals,
-                                ck_kernels, ck_mode, ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
+                                ck_kernels, ck_mode, ck_write_mode, end_relu6, flushes, raise_if_stopped, real, stopped,
+                                table, watch)
 
 cdef enum:
     PAIRED = 5                                  # taps of neighbouring outputs that go in two lines, as in kernels/depthwise.h
@@ -47,7 +49,7 @@ cdef struct Work:                               # what all tasks share; strides 
     Py_ssize_t residual                         # bytes from the target to what is added to it
     int start                                   # what sums begin with: CK_BIAS, or CK_RESIDUAL
     bint pairs                                  # whether neighbouring lines of the target read lines in common
-    bint relu, flush
+    bint relu, relu6, flush
 
 
 cdef struct Span:                               # the taps of a target pixel that lie inside the source
@@ -139,7 +141,7 @@ def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] fil
     `residual`, of the strides of the target, is added before ReLU.
     """
     cdef Work work = schedule.work
-    cdef Py_ssize_t i, t, tasks = target.shape[0] * work.blocks * work.panels
+    cdef Py_ssize_t i
     work.relu, work.flush = relu, flushes()
     work.filters = <const char *>&filters[0]
     work.bias = <const char *>&bias[0] if bias is not None else NULL
@@ -149,17 +151,49 @@ def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] fil
     for i in range(4):
         work.source_stride[i] = source.strides[i] // <Py_ssize_t>sizeof(real)
         work.target_stride[i] = target.strides[i] // <Py_ssize_t>sizeof(real)
+    share(&work, target.shape[0] * work.blocks * work.panels, threads)
+
+
+cdef int share(const Work *work, Py_ssize_t tasks, int threads) except -1:
+    cdef Py_ssize_t t
     cdef Watch w = watch()
     if threads == 1:
         with nogil:
             for t in range(tasks):
                 if not stopped(&w, 0, t):
-                    task(&work, t)
+                    task(work, t)
     else:
         for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
             if not stopped(&w, threadid(), t):
-                task(&work, t)
-    raise_if_stopped(&w)
+                task(work, t)
+    return raise_if_stopped(&w)
+
+
+cdef class Bound(Fast):
+    """`run` on C-contiguous arrays of known sizes."""
+    cdef Work work
+    cdef int threads
+    cdef object schedule, filters
+
+    def __init__(self, Schedule schedule, tuple source, tuple target, filters, int relu, int threads):
+        """source and target are shapes (N, D, H, W, C); what `filters` holds does not change; relu may be 6."""
+        cdef const unsigned char[::1] packed = filters.view("u1")
+        cdef Work *work = &self.work
+        cdef Dense x, y
+        cdef Py_ssize_t i
+        work[0] = schedule.work
+        x, y = lifted(source, work.itemsize), lifted(target, work.itemsize)
+        self.schedule, self.filters, self.threads = schedule, filters, threads
+        work.relu, work.relu6, work.flush, work.filters = relu == 1, relu == 6, flushes(), <const char *>&packed[0]
+        for i in range(4):
+            work.source_stride[i], work.target_stride[i] = x.stride[i] // work.itemsize, y.stride[i] // work.itemsize
+
+    cdef int run(self, const Places *at) except -1:
+        cdef Work work = self.work
+        work.source, work.target, work.bias = at.x, at.y, at.b
+        if at.residual != NULL:
+            work.start, work.residual = CK_RESIDUAL, at.residual - at.y
+        return share(&work, work.images * work.blocks * work.panels, self.threads)
 
 
 cdef void task(const Work *work, Py_ssize_t number) noexcept nogil:
@@ -179,6 +213,11 @@ cdef void task(const Work *work, Py_ssize_t number) noexcept nogil:
         if d < ad.phases[i % ad.count].pixels and h < ah.phases[j % ah.count].pixels:
             line(work, image, panel, &ad.phases[i % ad.count], d, &ah.phases[j % ah.count], h, two)
         slot += 2 if two else 1
+    if work.relu6:                                      # of a contiguous target
+        i, j = panel * work.panel * work.k.vector, work.target_stride[3] * work.itemsize
+        end_relu6(work.k, work.itemsize, (last - first) * work.axis[2].slots,
+                  min(work.panel * work.k.vector, work.channels - i),
+                  work.target + (image * work.target_stride[0] + first * work.target_stride[2] + i) * work.itemsize, j)
     ck_write_mode(mode)
 
 

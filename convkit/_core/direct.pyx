@@ -4,9 +4,9 @@
 # each pixel; a tap in the padding points at zeros. Where each pixel reads the one of its own place and all of them lie evenly
 # apart, a block is a piece of one line and needs no table: the same sums in the same order.
 from cython.parallel cimport prange, threadid
-from convkit._core.call cimport Fast
+from convkit._core.call cimport Fast, Dense, Places, lifted
 from convkit._core.cpu cimport (CK_MAX_VECS, CK_RESIDUAL, CK_STORED, Watch, ck_finish, ck_flush_subnormals, ck_kernels, ck_mode,
-                                ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
+                                ck_write_mode, end_relu6, flushes, raise_if_stopped, real, stopped, table, watch)
 from convkit._core.pixels cimport BLOCK, Block, Source, Target, locate, point, rebase
 
 cdef enum:
@@ -30,7 +30,7 @@ cdef struct Work:                               # what all tasks of a pass share
     const char *bias
     Py_ssize_t residual                         # bytes from the target to what is added to it
     int start                                   # what sums begin with: CK_BIAS, or CK_RESIDUAL
-    bint relu, flush
+    bint relu, relu6, flush
     Py_ssize_t source_spacing, target_spacing   # elements from pixel to pixel of one line of them all, or 0
     Py_ssize_t groups, depth, cols, block, together, taps_of_filter, itemsize, vecs, panels, batches, blocks
 
@@ -138,8 +138,7 @@ cdef class Schedule:
 
 
 cdef Work bound(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] bias, real[:, :, :, :, :] target,
-                bint relu, const real[:, :, :, :, :] residual):
-    """What the tasks of a call share, but the filters."""
+                bint relu, const real[:, :, :, :, :] residual):                     # but the filters
     cdef Work work = schedule.work
     cdef Py_ssize_t i
     work.relu, work.flush, work.filters = relu, flushes(), NULL
@@ -151,32 +150,38 @@ cdef Work bound(Schedule schedule, const real[:, :, :, :, :] source, const real[
     for i in range(3):
         work.source.size[i] = source.shape[i + 1]
         work.source.stride[i + 1], work.target.stride[i + 1] = source.strides[i + 1], target.strides[i + 1]
-    work.source_spacing = work.target_spacing = 0
     if schedule.pointwise:
-        work.source_spacing = spacing(work.source.size, work.source.stride, work.runs + 4, work.target.images, work.itemsize)
-        work.target_spacing = spacing(work.runs + 4, work.target.stride, work.runs + 4, work.target.images, work.itemsize)
+        space(&work)
     return work
 
 
+cdef void space(Work *work) noexcept:
+    work.source_spacing = spacing(work.source.size, work.source.stride, work.runs + 4, work.target.images, work.itemsize)
+    work.target_spacing = spacing(work.runs + 4, work.target.stride, work.runs + 4, work.target.images, work.itemsize)
+
+
 def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] filters, const real[::1] bias,
-        real[:, :, :, :, :] target, bint relu, int threads,
-        const real[:, :, :, :, :] residual=None):
+        real[:, :, :, :, :] target, bint relu, int threads, const real[:, :, :, :, :] residual=None):
     """target = source * filters + bias, and ReLU of it, for the pixels of the schedule's phases.
 
     `residual`, of the strides of the target, is added before ReLU.
     """
     cdef Work work = bound(schedule, source, bias, target, relu, residual)
-    cdef Py_ssize_t t, tasks = schedule.tasks
+    work.filters = <const char *>&filters[0]
+    share(&work, schedule.tasks, threads)
+
+
+cdef int share(const Work *work, Py_ssize_t tasks, int threads) except -1:
     cdef bint even = work.blocks > ONCE and work.source_spacing != 0 and work.target_spacing != 0
     cdef Watch w = watch()
-    work.filters = <const char *>&filters[0]
+    cdef Py_ssize_t t
     for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
         if not stopped(&w, threadid(), t):
             if even:
-                piece(&work, t)
+                piece(work, t)
             else:
-                task(&work, t)
-    raise_if_stopped(&w)
+                task(work, t)
+    return raise_if_stopped(&w)
 
 
 cdef Py_ssize_t spacing(const Py_ssize_t *size, const Py_ssize_t *stride, const Py_ssize_t *wanted, Py_ssize_t images,
@@ -212,7 +217,17 @@ cdef void piece(const Work *work, Py_ssize_t number) noexcept nogil:
         panel = panel_of(work, group, p, 0, &finish)
         work.k.line_tiles(min(work.block, pixels - first), panel.vecs, 1, work.depth, &line, work.source_spacing, panel.filters,
                           work.target.origin + first * target_step + panel.column, work.target_spacing, &finish)
+    if work.relu6:
+        end(work, min(work.block, pixels - first), group, batch, work.target.origin + first * target_step)
     ck_write_mode(mode)
+
+
+cdef void end(const Work *work, Py_ssize_t pixels, Py_ssize_t group, Py_ssize_t batch, char *y) noexcept nogil:
+    """ReLU6 of what a task has stored in a contiguous target, from pixel y on."""
+    cdef Py_ssize_t start = batch * work.together, stop = min(work.panels, start + work.together), vector = work.k.vector
+    start, stop = work.vecs * start // work.panels * vector, min(work.cols, work.vecs * stop // work.panels * vector)
+    y += (group * work.cols + start) * work.itemsize
+    end_relu6(work.k, work.itemsize, pixels, stop - start, y, work.target.stride[3])
 
 
 cdef inline Panel panel_of(const Work *work, Py_ssize_t group, Py_ssize_t p, Py_ssize_t tap, ck_finish *finish) noexcept nogil:
@@ -268,30 +283,9 @@ cdef void task(const Work *work, Py_ssize_t number) noexcept nogil:
                 next = panel.filters + panel.vecs * count * work.depth * work.k.vector * work.itemsize
             multiply(work, &b, pointers, count, &panel, next, &finish)
         tap += count
+    if work.relu6:
+        end(work, b.rows, group, batch, b.target[0])
     ck_write_mode(mode)
-
-
-cdef bytes places_of(const Work *work):
-    """What the first group of each block reads, for one phase: for each tap all ones where it is inside and zero where it is
-    not, then the offset from the origin or the address of the zeros."""
-    cdef const Source *s = &work.source
-    cdef Py_ssize_t pixels = work.target.images * work.runs[4] * work.runs[5] * work.runs[6], block, t, i
-    cdef bytes result = bytes(2 * work.blocks * work.runs[1] * work.block * sizeof(size_t))
-    cdef size_t *to = <size_t *><char *>result
-    cdef const void *pointers[BLOCK]
-    cdef Block b
-    for block in range(work.blocks):
-        b.rows = <int>min(work.block, pixels - block * work.block)
-        locate(&b, s, &work.target, work.runs, block * work.block)
-        for t in range(work.runs[1]):
-            point(pointers, work.block, &b, s, work.taps + 3 * t, 1)
-            for i in range(b.rows):
-                if pointers[i] == <const void *>s.zeros:
-                    to[work.block + i] = <size_t>s.zeros
-                else:
-                    to[i], to[work.block + i] = ~<size_t>0, <size_t>pointers[i] - <size_t>s.origin
-            to += 2 * work.block
-    return result
 
 
 def run_through(Schedule schedule, const real[:, :, :, :, :] source, const real[:, :, :, :, :] w, bint from_outputs,
@@ -344,35 +338,4 @@ cdef void share_through(const Work *work, Watch *signals, int thread, Py_ssize_t
     ck_write_mode(mode)
 
 
-cdef class Small(Fast):
-    """`run` in one thread, for the forward pass on C-contiguous arrays of known sizes, with the tables of pointers kept."""
-    cdef Work work
-    cdef Py_ssize_t tasks
-    cdef object schedule, filters
-    cdef bytes places
-
-    def __init__(self, Schedule schedule, const Py_ssize_t[::1] source, const Py_ssize_t[::1] target, filters, bint relu):
-        """source and target are shapes (N, D, H, W, C); what `filters` holds does not change."""
-        cdef const unsigned char[::1] packed = filters.view("u1")
-        cdef Work *work = &self.work
-        cdef Py_ssize_t i
-        work[0] = schedule.work
-        self.schedule, self.filters, self.tasks = schedule, filters, schedule.tasks
-        work.relu, work.flush, work.filters = relu, flushes(), <const char *>&packed[0]
-        for i in range(3):
-            work.source.size[i] = source[i + 1]
-        work.source.stride[3], work.target.stride[3] = source[4] * work.itemsize, target[4] * work.itemsize
-        for i in reversed(range(3)):
-            work.source.stride[i] = work.source.stride[i + 1] * source[i + 1]
-            work.target.stride[i] = work.target.stride[i + 1] * target[i + 1]
-        if 2 * work.blocks * work.runs[1] * work.block * <Py_ssize_t>sizeof(size_t) <= KEPT:
-            self.places = places_of(work)
-            work.places = <const size_t *><const char *>self.places
-
-    cdef int run(self, const char *x, const char *b, char *y) except -1:
-        cdef Work work = self.work
-        cdef Py_ssize_t t
-        work.source.origin, work.target.origin, work.bias = x, y, b
-        for t in range(self.tasks):
-            task(&work, t)
-        return 0
+include "direct_bound.pxi"

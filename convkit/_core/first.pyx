@@ -6,6 +6,7 @@
 from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy, memset
 
+from convkit._core.call cimport Fast, Dense, Places, lifted
 from convkit._core.border cimport ceil_div, clip
 from convkit._core.cpu cimport (CK_MAX_ROWS, CK_RESIDUAL, CK_SUMS_TOGETHER, Watch, ck_finish, ck_flush_subnormals, ck_kernels,
                                 ck_mode, ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
@@ -17,6 +18,7 @@ cdef enum:
     TOGETHER = 224                              # about as many of them in a task
     LINES = 16                                  # most lines of a task
     TASKS = 32                                  # enough for the threads to finish together
+    LITTLE = 1 << 20                            # FLOP, as SERIAL_FLOP of plan/conv.py
     RUN = 10                                    # numbers in a row of `runs`, named in plan/conv.py
 
 
@@ -80,7 +82,8 @@ cdef class Lines:
                  const Py_ssize_t[::1] source_step, const Py_ssize_t[::1] target_step, Py_ssize_t images, Py_ssize_t depth,
                  Py_ssize_t cols, Py_ssize_t filter_taps, Py_ssize_t itemsize):
         cdef Work *work = &self.work
-        cdef Py_ssize_t i, height = 1, width = 1, span = 1, copies = 1
+        cdef Py_ssize_t i, height = 1, width = 1, span = 1, copies = 1, rows
+        cdef bint little
         work.k, work.images, work.depth, work.cols, work.filter_taps = table(itemsize), images, depth, cols, filter_taps
         work.itemsize, work.source.pixel, work.planes = itemsize, depth * itemsize, 1
         work.vecs = (cols + work.k.vector - 1) // work.k.vector
@@ -96,7 +99,10 @@ cdef class Lines:
         work.pixels = ceil_div(width, work.pieces)
         self.phases = runs.shape[0]
         work.lines = min(height, min(<Py_ssize_t>LINES, max(<Py_ssize_t>1, TOGETHER // work.pixels)))
-        while work.lines > 1 and self.phases * images * work.planes * work.pieces * ceil_div(height, work.lines) < TASKS:
+        # Little work is done in one thread, which copies each line once for all target lines that read it.
+        little = 2 * self.phases * images * work.planes * height * width * span * copies * depth * cols <= LITTLE
+        rows = self.phases * images * work.planes * work.pieces
+        while not little and work.lines > 1 and rows * ceil_div(height, work.lines) < TASKS:
             work.lines = (work.lines + 1) // 2
         work.blocks = ceil_div(height, work.lines)
         longest = (work.pixels - 1) * source_step[2] + span
@@ -120,7 +126,7 @@ def run(Lines lines, const real[:, :, :, :, :] source, const real[::1] filters, 
     `residual`, of the strides of the target, is added before ReLU.
     """
     cdef Work work = lines.work
-    cdef Py_ssize_t i, t, tasks = lines.tasks, room = lines.scratch * sizeof(real)
+    cdef Py_ssize_t i
     work.relu, work.flush = relu, flushes()
     work.filters = <const char *>&filters[0]
     work.bias = <const char *>&bias[0] if bias is not None else NULL
@@ -131,11 +137,48 @@ def run(Lines lines, const real[:, :, :, :, :] source, const real[::1] filters, 
         work.source.stride[i], work.target_stride[i] = source.strides[i], target.strides[i]
     for i in range(3):
         work.source.size[i] = source.shape[i + 1]
+    share(&work, lines.tasks, threads, <char *>&scratch[0], lines.scratch * sizeof(real))
+
+
+cdef int share(const Work *work, Py_ssize_t tasks, int threads, char *scratch, Py_ssize_t each) except -1:
+    cdef Py_ssize_t t
     cdef Watch w = watch()
     for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
         if not stopped(&w, threadid(), t):
-            task(&work, t, <char *>&scratch[0] + room * threadid())
-    raise_if_stopped(&w)
+            task(work, t, scratch + each * threadid())
+    return raise_if_stopped(&w)
+
+
+cdef class Bound(Fast):
+    """`run` for the forward pass on C-contiguous arrays of known sizes."""
+    cdef Work work
+    cdef Py_ssize_t tasks, each
+    cdef int threads
+    cdef object lines, filters
+
+    def __init__(self, Lines lines, tuple source, tuple target, filters, bint relu, int threads):
+        """source and target are shapes (N, D, H, W, C); what `filters` holds does not change."""
+        cdef const unsigned char[::1] packed = filters.view("u1")
+        cdef Work *work = &self.work
+        cdef Dense x, y
+        cdef Py_ssize_t i
+        work[0] = lines.work
+        x, y = lifted(source, work.itemsize), lifted(target, work.itemsize)
+        self.lines, self.filters, self.tasks, self.threads = lines, filters, lines.tasks, threads
+        self.each = lines.scratch * work.itemsize
+        self.room = threads * self.each
+        work.relu, work.flush, work.filters = relu, flushes(), <const char *>&packed[0]
+        for i in range(4):
+            work.source.stride[i], work.target_stride[i] = x.stride[i], y.stride[i]
+        for i in range(3):
+            work.source.size[i] = x.shape[i + 1]
+
+    cdef int run(self, const Places *at) except -1:
+        cdef Work work = self.work
+        work.source.origin, work.target, work.bias = at.x, at.y, at.b
+        if at.residual != NULL:
+            work.start, work.residual = CK_RESIDUAL, at.residual - at.y
+        return share(&work, self.tasks, self.threads, at.room, self.each)
 
 
 cdef void task(const Work *work, Py_ssize_t number, char *room) noexcept nogil:

@@ -7,6 +7,8 @@
 from cython.parallel cimport prange, threadid
 from libc.stdint cimport int64_t
 
+from convkit._core.call cimport Fast, Dense, Places
+from convkit._core.call cimport lifted as form_of
 from convkit._core.cpu cimport (CK_INT, CK_INT8, CK_INT16, CK_POOL_TAPS, CK_REAL, Watch, ck_element, ck_flush_subnormals,
                                 ck_kernels, ck_mode, ck_taps, ck_write_mode, flushes, raise_if_stopped, real, stopped, table,
                                 watch)
@@ -312,35 +314,75 @@ cdef void run(int op, int count, Windows windows, Py_ssize_t piece, Py_ssize_t p
               const View *labels, const View *flat, const View *spread, int threads) except *:
     cdef Walk w
     cdef const View *shape = y if y.data != NULL else labels
-    cdef Py_ssize_t unit = shape.buffer.itemsize, task, tasks, i
+    cdef Py_ssize_t i
     w.itemsize = x.buffer.itemsize
+    w.labelled = labels.data != NULL
+    for i in range(4):
+        w.source_stride[i], w.target_stride[i] = x.stride[i] // w.itemsize, shape.stride[i] // shape.buffer.itemsize
+    set_out(&w, op, count, windows, piece, panel, kind, shape.shape)
+    w.source, w.target, w.spread = x.data, y.data, spread.data
+    w.labels, w.flat = <unsigned char *>labels.data, <int64_t *>flat.data
+    # A search for labels has just filled the caches with x; without one, ordinary stores are faster.
+    w.stream = ((op == COVER and w.labelled and y.shape[0] * y.stride[0] >= STREAM)
+                or (op == SPREAD and x.shape[0] * x.stride[0] >= STREAM))
+    share(&w, shape.shape[0] * w.extent[0] * w.extent[1] * w.pieces * w.panels, threads)
+
+
+cdef void set_out(Walk *w, int op, int count, Windows windows, Py_ssize_t piece, Py_ssize_t panel, str kind,
+                  const Py_ssize_t *shape) except *:
+    """All but the addresses, of a walk whose strides are known, to a target of that shape."""
+    cdef Py_ssize_t i
     w.k = table(8 if w.itemsize == 8 else 4)
     w.op, w.count = op, count
     w.flush = op != MAX and op != MAX_FLAT and op != SPREAD and flushes()
     w.element = CK_REAL if kind == "f" else CK_INT8 if w.itemsize == 1 else CK_INT16 if w.itemsize == 2 else CK_INT
     w.flipped = kind == "u" or kind == "b"
-    w.channels, w.panel, w.piece = shape.shape[4], panel, piece
-    w.panels, w.pieces = (w.channels - 1) // panel + 1, (shape.shape[3] - 1) // piece + 1
+    w.channels, w.panel, w.piece = shape[4], panel, piece
+    w.panels, w.pieces = (w.channels - 1) // panel + 1, (shape[3] - 1) // piece + 1
     for i in range(3):
         w.axis[i] = windows.axis[i]
-        w.extent[i] = shape.shape[i + 1]
-    for i in range(4):
-        w.source_stride[i], w.target_stride[i] = x.stride[i] // w.itemsize, shape.stride[i] // unit
-    w.source, w.target, w.spread = x.data, y.data, spread.data
-    w.labels, w.flat = <unsigned char *>labels.data, <int64_t *>flat.data
-    w.labelled = labels.data != NULL
-    # A search for labels has just filled the caches with x; without one, ordinary stores are faster.
-    w.stream = ((op == COVER and w.labelled and y.shape[0] * y.stride[0] >= STREAM)
-                or (op == SPREAD and x.shape[0] * x.stride[0] >= STREAM))
+        w.extent[i] = shape[i + 1]
     w.single = op == COVER and not w.labelled and w.axis[2].out == 1
     w.merges = (op != MAX_FLAT and not w.single and (op == SHARE or w.axis[2].stride == 1) and w.panels == 1
                 and w.source_stride[3] == w.channels and w.target_stride[3] == w.channels)
-    tasks = shape.shape[0] * w.extent[0] * w.extent[1] * w.pieces * w.panels
+
+
+cdef int share(const Walk *w, Py_ssize_t tasks, int threads) except -1:
+    cdef Py_ssize_t task
     cdef Watch signals = watch()
     for task in prange(tasks, nogil=True, schedule="static", num_threads=threads):
         if not stopped(&signals, threadid(), task):
+            pool_row(w, task)
+    return raise_if_stopped(&signals)
+
+
+cdef class Bound(Fast):
+    """`walk` for MAX and SUM on C-contiguous arrays of known sizes; threads is 0 for work done in the calling thread."""
+    cdef Walk w
+    cdef Py_ssize_t tasks
+    cdef int threads
+
+    def __init__(self, int op, int count, Windows windows, Py_ssize_t piece, Py_ssize_t panel, Py_ssize_t itemsize,
+                 tuple source, tuple target, int threads):
+        """source and target are shapes (N, D, H, W, C) of floats."""
+        cdef Walk *w = &self.w
+        cdef Dense x = form_of(source, itemsize), y = form_of(target, itemsize)
+        cdef int i
+        w.itemsize = itemsize
+        for i in range(4):
+            w.source_stride[i], w.target_stride[i] = x.stride[i] // itemsize, y.stride[i] // itemsize
+        set_out(w, op, count, windows, piece, panel, "f", y.shape)
+        self.tasks, self.threads = y.shape[0] * w.extent[0] * w.extent[1] * w.pieces * w.panels, threads
+
+    cdef int run(self, const Places *at) except -1:
+        cdef Walk w = self.w
+        cdef Py_ssize_t task
+        w.source, w.target = at.x, at.y
+        if self.threads:
+            return share(&w, self.tasks, self.threads)
+        for task in range(self.tasks):
             pool_row(&w, task)
-    raise_if_stopped(&signals)
+        return 0
 
 
 def scatter(const real[:, :, ::1] dy, const int64_t[:, :, ::1] flat, real[:, :, ::1] dx, Py_ssize_t panel, int threads):

@@ -8,6 +8,9 @@
 #
 # The axes along h and w are lists of tiles (plan/winograd.py); along d, taps are summed in the products.
 from cython.parallel cimport prange, threadid
+from libc.string cimport memset
+
+from convkit._core.call cimport Fast, Dense, Places, lifted
 from convkit._core.cpu cimport (CK_BIAS, CK_STORED, Watch, ck_finish, ck_flush_subnormals, ck_fold, ck_kernels, ck_mode,
                                 ck_patch, ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
 from convkit._core.tiles cimport (KINDS, Area, Axis, Tile, axis_of, first_of_line, next_tile, odd_lines, panel_start,
@@ -264,16 +267,55 @@ def run(Layout layout, const real[:, :, :, :, :] source, const real[::1] filters
     `residual`, of the strides of the target, is added before ReLU.
     """
     cdef Work work = layout.work
-    cdef Py_ssize_t t, tasks, each = layout.scratch
     layout.share(&work, threads)
     place(&work, source, bias, target, odd, relu, residual)
     work.filters = <const char *>&filters[0]
-    tasks = work.line_blocks * work.column_blocks * work.batches * work.groups
+    blocks(&work, threads, <char *>&scratch[0], layout.scratch * sizeof(real))
+
+
+cdef int blocks(const Work *work, int threads, char *scratch, Py_ssize_t each) except -1:
+    cdef Py_ssize_t t, tasks = work.line_blocks * work.column_blocks * work.batches * work.groups
     cdef Watch w = watch()
     for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
         if not stopped(&w, threadid(), t):
-            block(&work, t, <char *>&scratch[0] + each * threadid() * sizeof(real))
-    raise_if_stopped(&w)
+            block(work, t, scratch + each * threadid())
+    return raise_if_stopped(&w)
+
+
+cdef class Bound(Fast):
+    """`run` on C-contiguous arrays of known sizes, with filters that are at the points."""
+    cdef Work work
+    cdef Py_ssize_t each
+    cdef int threads
+    cdef object layout, filters
+
+    def __init__(self, Layout layout, tuple source, tuple target, filters, bint relu, int threads):
+        """source and target are shapes (N, D, H, W, C); what `filters` holds does not change."""
+        cdef const unsigned char[::1] packed = filters.view("u1")
+        cdef Work *work = &self.work
+        cdef Dense x, y
+        cdef Py_ssize_t i
+        work[0] = layout.work
+        layout.share(work, threads)
+        x, y = lifted(source, work.itemsize), lifted(target, work.itemsize)
+        self.layout, self.filters, self.threads, self.each = layout, filters, threads, layout.scratch * work.itemsize
+        self.room = threads * self.each + work.images
+        work.relu, work.flush, work.filters = relu, flushes(), <const char *>&packed[0]
+        for i in range(4):
+            work.source_stride[i], work.target_stride[i] = x.stride[i], y.stride[i]
+
+    cdef int run(self, const Places *at) except -1:
+        cdef Work work = self.work
+        cdef Py_ssize_t n
+        work.source, work.target, work.bias, work.adds = at.x, at.y, at.b, at.residual != NULL
+        work.residual = at.residual - at.y if work.adds else 0
+        work.odd = <unsigned char *>at.room + self.threads * self.each
+        memset(work.odd, 0, work.images)
+        blocks(&work, self.threads, at.room, self.each)
+        for n in range(work.images):
+            if work.odd[n]:
+                return 1
+        return 0
 
 
 def run_through(Layout layout, form, taps, bint from_outputs, const real[:, :, :, :, :] source,

@@ -11,7 +11,7 @@ import numpy as np
 from convkit.layers.base import Layer, Shape
 from convkit.layers.tensor import Tensor, is_several
 
-__all__ = ["Graph", "Step", "chain", "traced"]
+__all__ = ["Graph", "Step", "chain", "run_step", "traced"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,13 +70,13 @@ class Graph:
         """The outputs; what lies between is dropped as soon as no later step reads it."""
         values = dict(zip(self.inputs, arrays, strict=True))
         for step, last in zip(self.steps, self.last, strict=True):
-            _keep(values, step, _run(step, values, False)[0], last)
+            _keep(values, step, run_step(step, values, False)[0], last)
         return [values[slot] for slot in self.outputs]
 
     @staticmethod
     def run(step: Step, values: dict[int, np.ndarray]) -> None:
         """One step outside training, from and to the values of slots."""
-        _keep(values, step, _run(step, values, False)[0], ())
+        _keep(values, step, run_step(step, values, False)[0], ())
 
     def train(self, arrays: Sequence[np.ndarray], needs_input: bool) -> tuple[list[np.ndarray], Callable]:
         """The outputs, and ``backward(gradients of the outputs, needs_input) -> gradients of the inputs``.
@@ -88,7 +88,7 @@ class Graph:
         walk: list[tuple[Step, Callable]] = []
         for step, last in zip(self.steps, self.last, strict=True):
             before = not learns.isdisjoint(step.sources)
-            y, back = _run(step, values, True, before)
+            y, back = run_step(step, values, True, before)
             if before or step.layer.learning:
                 learns.update(step.results)
                 walk.append((step, back))
@@ -166,7 +166,8 @@ class _Sums:
         return found[0] if len(found) == 1 else None if all(d is None for d in found) else found
 
 
-def _run(step: Step, values: dict[int, np.ndarray], training: bool, needs_input: bool = True) -> tuple[Any, Any]:
+def run_step(step: Step, values: dict[int, np.ndarray], training: bool, needs_input: bool = True) -> tuple[Any, Any]:
+    """One step from the values of slots: what it gives, and its way back."""
     given = [values[slot] for slot in step.sources]
     how = {**step.fused, "residual": given.pop()} if step.residual else dict(step.fused)
     if training and step.layer.is_model:

@@ -13,6 +13,7 @@ from convkit.model import summary
 from convkit.model.fuse import folded, fused
 from convkit.model.graph import Graph, taken
 from convkit.model.names import LayerList
+from convkit.model.program import Programs
 from convkit.model.settings import generator
 from convkit.ops.pages import Pages
 
@@ -58,6 +59,7 @@ class Network(Layer):
         self.input_shape: Shape | None = None
         self._fused = fused(graph)
         self._folded = folded(self._fused)
+        self._programs = Programs(self._folded)
         self.pages = Pages()
 
     @property
@@ -214,7 +216,7 @@ class Network(Layer):
             raise TypeError(f"{self.label}: x must be a tuple of {len(self.graph.inputs)} arrays")
         arrays, count = x if self.several else [x], len(self.graph.outputs)
         if not training:
-            y = self._folded.infer(arrays)
+            y = self._programs.infer(list(arrays))
             return tuple(y) if count > 1 else y[0], None
         with self.pages.used(new_step=True):
             y, walk_back = self._fused.train(arrays, needs_input)

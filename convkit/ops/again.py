@@ -25,7 +25,14 @@ def keep(x, w, b, how: tuple, conv, runs, packed: PackedFilters) -> None:
         return y
 
     if type(w) is PackedFilters:
-        small = runs.small_call(conv, packed, relu) if serial and hasattr(runs, "small_call") else None
+        small = _small(conv, runs, packed, relu) if serial else None
         w.calls.keep((x, b), shape, how, small or (lambda arrays, out: run(*arrays, packed, out)), w.w)
     elif not flip:
         PLAIN.keep((x, b, w), shape, how, lambda a, out: run(a[0], a[1], PackedFilters(a[2], groups, keeps=False), out))
+
+
+def _small(conv, runs, packed: PackedFilters, relu: bool):
+    """The forward pass without a function of Python, where there is one with the same bits: lines need room for copies."""
+    from convkit.ops import direct, first
+
+    return direct.bind(conv, packed, relu, 0) if runs in (direct, first) else None

@@ -10,6 +10,7 @@ from convkit.ops.filters import PackedFilters
 from convkit.plan import conv as plan
 from convkit.plan import depthwise as tables
 
+CLIPS = True                                            # `bind` takes relu=6
 RUN = {np.dtype(np.float32): depthwise.run["float"], np.dtype(np.float64): depthwise.run["double"]}
 
 
@@ -40,6 +41,17 @@ def forward(conv: plan.Conv, x, packed, b, y, relu: bool, threads: int, residual
     for n in range(conv.batch):                         # an image at a time, each channel repeated for its outputs
         added = None if residual is None else residual[n : n + 1]
         run(schedule, np.repeat(x[n : n + 1], times, axis=4), w.array, b, y[n : n + 1], relu, threads, added)
+
+
+def bind(conv: plan.Conv, packed, relu: int, threads: int):
+    """As that of direct.py; None for filters that are not finite, and for several outputs of a channel."""
+    isa = cpu.isa()
+    schedule = tables.schedule(conv, "forward", isa, packed.w.itemsize)
+    w = filters(packed, schedule, isa, threads or 1)
+    if not w.finite or conv.outputs != conv.channels:
+        return None
+    shapes = check.lifted_shape(conv.x_shape), check.lifted_shape(conv.out_shape)
+    return depthwise.Bound(schedule, *shapes, w.array, relu, threads or 1)
 
 
 def grad_input(conv: plan.Conv, dy, packed, dx, threads: int) -> None:

@@ -10,6 +10,7 @@ from convkit.ops.filters import PackedFilters
 from convkit.plan import conv as plan
 
 FILLS = True                                            # grad_filters needs no zeros
+CLIPS = True                                            # `bind` takes relu=6
 THROUGH = {np.dtype(np.float32): direct.run_through["float"], np.dtype(np.float64): direct.run_through["double"]}
 RUN = {np.dtype(np.float32): direct.run["float"], np.dtype(np.float64): direct.run["double"]}
 
@@ -83,8 +84,8 @@ def grad_bias(dy, threads: int):
     return db
 
 
-def small_call(conv: plan.Conv, packed: PackedFilters, relu: bool) -> direct.Small:
-    """The forward pass of small contiguous arrays, as cheap as it can be called; the bits of `forward`."""
+def bind(conv: plan.Conv, packed: PackedFilters, relu: int, threads: int) -> direct.Small:
+    """The forward pass of contiguous arrays, as cheap as it can be called; threads is 0 for very little work."""
     schedule = conv.output_pass.schedule(packed.w.itemsize)
-    shapes = (np.array(lifted, np.intp) for lifted in (check.lifted_shape(conv.x_shape), check.lifted_shape(conv.out_shape)))
-    return direct.Small(schedule, *shapes, panels(conv.output_pass, packed, schedule.packed, 1), relu)
+    shapes = check.lifted_shape(conv.x_shape), check.lifted_shape(conv.out_shape)
+    return direct.Small(schedule, *shapes, panels(conv.output_pass, packed, schedule.packed, max(threads, 1)), relu, threads)

@@ -63,7 +63,12 @@ def forward(conv, x, packed, b, y, relu: bool, threads: int, residual=None) -> N
     run_lines(conv.output_pass, x, packed, b, y, relu, threads, residual)
 
 
-small_call = direct.small_call    # the same bits; lines pay for their copies in larger calls alone
+def bind(conv, packed, relu: bool, threads: int):
+    """As `direct.bind`, which has the same bits."""
+    threads = threads or 1
+    lines = conv.output_pass.lines(packed.w.itemsize)
+    shapes = check.lifted_shape(conv.x_shape), check.lifted_shape(conv.out_shape)
+    return first.Bound(lines, *shapes, direct.panels(conv.output_pass, packed, lines.packed, threads), relu, threads)
 
 
 def grad_input(conv, dy, packed, dx, threads: int) -> None:

@@ -62,6 +62,14 @@ def _keep(inputs, shape, how: tuple, first: bool, pool: plan.Pool, work) -> None
     CALLS.keep(inputs, shape, how, run)
 
 
+def bind(op: str, what: int, count: int, x_shape, kernel_size, stride, padding, dilation, ceil_mode, dtype) -> core.Bound:
+    """A forward pass on contiguous floats, channels last, checked and planned once."""
+    pool = _plan(op, x_shape, kernel_size, stride, padding, dilation, ceil_mode)
+    threads = cpu.thread_count(None, op)[0] if pool.reads > SERIAL_READS else 0
+    shapes = check.lifted_shape(pool.x_shape), check.lifted_shape(pool.out_shape)
+    return core.Bound(what, count, pool.core, *pool.forward_tasks, dtype.itemsize, *shapes, threads)
+
+
 def max_pool(op, rank, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices, layout, out, threads):
     how = op, kernel_size, stride, padding, dilation, ceil_mode, return_indices, layout, threads
     y = CALLS.again((x,), out, how)

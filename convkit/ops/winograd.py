@@ -29,6 +29,15 @@ class Winograd:
     def forward(self, conv, x, packed, b, y, relu: bool, threads: int, residual=None) -> None:
         self._run("forward", direct.forward, conv, x, packed, b, y, relu, threads, residual)
 
+    def bind(self, conv, packed, relu: bool, threads: int):
+        """As that of direct.py; None unless a call before has brought the filters to the points, and they are finite."""
+        panels = packed.held((self.name, "forward"), (cpu.isa(), conv.groups))
+        if panels is None or not packed.finite:
+            return None
+        layout = plan.plan(conv, "forward", self.exact).layout(packed.w.itemsize)
+        shapes = check.lifted_shape(conv.x_shape), check.lifted_shape(conv.out_shape)
+        return winograd.Bound(layout, *shapes, panels, relu, threads or 1)
+
     def transposed(self, conv, x, packed, b, y, relu: bool, threads: int) -> None:
         self._run("input", direct.transposed, conv, x, packed, b, y, relu, threads)
 

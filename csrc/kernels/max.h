@@ -103,39 +103,50 @@ CK_INLINE void E_NAME(max_pixel)(const int vecs, const int indexed, const ptrdif
 }
 
 #if E_FLOAT
-/* Whole words of channels by v_max, half of the work: it passes over NaN, so the sum of all that is read tells whether there is
- * one (or infinities of both signs, which is as rare), and then nothing is written. */
-CK_INLINE int E_NAME(max_plain)(const int vecs, const ck_taps *taps, const E *x, E *y)
+/* The same by v_max, half of the work, of what y does not hold yet. It passes over NaN, so `all`, the sum of what is read,
+ * tells whether there was one (or infinities of both signs, which is as rare). */
+CK_INLINE void E_NAME(max_plain)(const int vecs, const ptrdiff_t n, const ck_taps *taps, const E *x, E *y, vf *all)
 {
     vf best[4], sum[4];
 #pragma GCC unroll 4
     for (int v = 0; v < vecs; v++) {
-        best[v] = taps->resume ? v_load(y + v * VL) : v_set1(E_LOWEST);
-        sum[v] = taps->resume ? best[v] : v_zero();
+        best[v] = v_set1(E_LOWEST);
+        sum[v] = v_zero();
     }
     for (ptrdiff_t t = 0; t < taps->count; t++)
 #pragma GCC unroll 4
         for (int v = 0; v < vecs; v++) {
-            const vf a = v_load(x + taps->offset[t] + v * VL);
+            const E *from = x + taps->offset[t] + v * VL;
+            const vf a = n == VL ? v_load(from) : v_load_n(from, n);
             best[v] = v_max(a, best[v]);
             sum[v] = v_add(sum[v], a);
         }
 #pragma GCC unroll 4
-    for (int v = 1; v < vecs; v++)
-        sum[0] = v_add(sum[0], sum[v]);
-    const E all = v_sum(sum[0]);
-    if (all != all)
-        return 0;
-#pragma GCC unroll 4
-    for (int v = 0; v < vecs; v++)
-        v_store(y + v * VL, best[v]);
-    return 1;
+    for (int v = 0; v < vecs; v++) {
+        *all = v_add(*all, sum[v]);
+        if (n == VL)
+            v_store(y + v * VL, best[v]);
+        else
+            v_store_n(y + v * VL, best[v], n);
+    }
 }
 
-static __attribute__((noinline)) void E_NAME(max_odd)(ptrdiff_t channels, const ck_taps *taps, const E *x, E *y)
+/* Whether there was no NaN. */
+static int E_NAME(max_plain_line)(ptrdiff_t pixels, ptrdiff_t channels, const ck_taps *taps, const E *x, ptrdiff_t x_step, E *y,
+                                  ptrdiff_t y_step)
 {
-    for (ptrdiff_t c = 0; c < channels; c += VL)
-        E_NAME(max_pixel)(1, 0, VL, taps, 0, x + c, y + c, NULL);
+    vf all = v_zero();
+    for (ptrdiff_t p = 0; p < pixels; p++, x += x_step, y += y_step) {
+        ptrdiff_t c = 0;
+        for (; c + 4 * VL <= channels; c += 4 * VL)
+            E_NAME(max_plain)(4, VL, taps, x + c, y + c, &all);
+        for (; c + VL <= channels; c += VL)
+            E_NAME(max_plain)(1, VL, taps, x + c, y + c, &all);
+        if (c < channels)
+            E_NAME(max_plain)(1, channels - c, taps, x + c, y + c, &all);
+    }
+    const E total = v_sum(all);
+    return total == total;
 }
 #endif
 
@@ -147,11 +158,6 @@ CK_INLINE void E_NAME(max_line)(const int indexed, ptrdiff_t pixels, ptrdiff_t c
         E *to = y ? y + p * y_step : NULL;
         uint8_t *mark = indexed ? index + p * y_step : NULL;
         ptrdiff_t c = 0;
-#if E_FLOAT
-        for (; !indexed && c + 4 * LENGTH <= channels; c += 4 * LENGTH)
-            if (!E_NAME(max_plain)(4, taps, x + c, to + c))
-                E_NAME(max_odd)(4 * LENGTH, taps, x + c, to + c);
-#endif
         for (; (indexed || !E_FLOAT) && c + 4 * LENGTH <= channels; c += 4 * LENGTH)
             E_NAME(max_pixel)(4, indexed, LENGTH, taps, top, x + c, to ? to + c : NULL, indexed ? mark + c : NULL);
         for (; c + LENGTH <= channels; c += LENGTH)
@@ -165,6 +171,10 @@ static void E_NAME(max_of)(int flipped, ptrdiff_t pixels, ptrdiff_t channels, co
                            ptrdiff_t x_step, void *y, uint8_t *index, ptrdiff_t y_step)
 {
     const E_LANE top = flipped ? (E_LANE)((uint64_t)1 << (8 * sizeof(E) - 1)) : 0;
+#if E_FLOAT
+    if (!index && !taps->resume && E_NAME(max_plain_line)(pixels, channels, taps, x, x_step, y, y_step))
+        return;
+#endif
     if (index)
         E_NAME(max_line)(1, pixels, channels, taps, top, x, x_step, y, index, y_step);
     else
