@@ -253,11 +253,14 @@ def _bound(step: Use, x: np.ndarray, y: np.ndarray) -> tuple[list | None, Any]:
         return None, None
     if kind in CONVOLUTIONS:
         return _convolution(step, x, y)
-    if kind in MAXIMA:
-        return [bound.max_pool("max_pool", x.shape, layer.kernel_size, how, x.dtype)], None
-    if kind in MEANS:
-        return [bound.avg_pool("avg_pool", x.shape, layer.kernel_size, how, x.dtype)], None
-    return ([bound.global_avg_pool("avg_pool", x.shape, x.dtype)], None) if kind in GLOBAL else (None, None)
+    found = None
+    if kind in MAXIMA and not layer.return_indices:
+        found = bound.max_pool("max_pool", x.shape, layer.kernel_size, how, x.dtype)
+    elif kind in MEANS:
+        found = bound.avg_pool("avg_pool", x.shape, layer.kernel_size, how, x.dtype)
+    elif kind in GLOBAL:
+        found = bound.global_avg_pool("avg_pool", x.shape, x.dtype)
+    return None if found is None else [found], None
 
 
 def _convolution(step: Use, x: np.ndarray, y: np.ndarray) -> tuple[list | None, Any]:

@@ -37,20 +37,22 @@ def convolution(op: str, x_shape, packed: PackedFilters, b, how: dict, relu: int
     return None if fast is None else (fast, plainly)
 
 
-def max_pool(op: str, x_shape, kernel_size, how: dict, dtype: np.dtype) -> Bound:
-    """The largest of each window, channels last."""
+def max_pool(op: str, x_shape, kernel_size, how: dict, dtype: np.dtype) -> Bound | None:
+    """The largest of each window, channels last; None for windows that are pooled in stages."""
     windows = kernel_size, *(how[name] for name in ("stride", "padding", "dilation", "ceil_mode"))
-    return pooling.bind(op, pooling.core.MAX, pooling.core.ONE, x_shape, *windows, dtype), None
+    fast = pooling.bind(op, pooling.core.MAX, pooling.core.ONE, x_shape, *windows, dtype)
+    return None if fast is None else (fast, None)
 
 
-def avg_pool(op: str, x_shape, kernel_size, how: dict, dtype: np.dtype) -> Bound:
-    """The mean of each window, channels last."""
+def avg_pool(op: str, x_shape, kernel_size, how: dict, dtype: np.dtype) -> Bound | None:
+    """The mean of each window, channels last; None as `max_pool`."""
     count = pooling.core.PADDED if how["count_include_pad"] else pooling.core.INSIDE
     windows = kernel_size, how["stride"], how["padding"], 1, how["ceil_mode"]
-    return pooling.bind(op, pooling.core.SUM, count, x_shape, *windows, dtype), None
+    fast = pooling.bind(op, pooling.core.SUM, count, x_shape, *windows, dtype)
+    return None if fast is None else (fast, None)
 
 
-def global_avg_pool(op: str, x_shape, dtype: np.dtype) -> Bound:
+def global_avg_pool(op: str, x_shape, dtype: np.dtype) -> Bound | None:
     """The mean of each channel."""
     how = {"stride": None, "padding": 0, "ceil_mode": False, "count_include_pad": True}
     return avg_pool(op, x_shape, x_shape[1:-1], how, dtype)

@@ -62,9 +62,13 @@ def _keep(inputs, shape, how: tuple, first: bool, pool: plan.Pool, work) -> None
     CALLS.keep(inputs, shape, how, run)
 
 
-def bind(op: str, what: int, count: int, x_shape, kernel_size, stride, padding, dilation, ceil_mode, dtype) -> core.Bound:
-    """A forward pass on contiguous floats, channels last, checked and planned once."""
+def bind(
+    op: str, what: int, count: int, x_shape, kernel_size, stride, padding, dilation, ceil_mode, dtype
+) -> core.Bound | None:  # fmt: skip
+    """A forward pass on contiguous floats, channels last, checked and planned once; None if it is made in stages."""
     pool = _plan(op, x_shape, kernel_size, stride, padding, dilation, ceil_mode)
+    if pool.stages >= plan.STAGES:
+        return None
     threads = cpu.thread_count(None, op)[0] if pool.reads > SERIAL_READS else 0
     shapes = check.lifted_shape(pool.x_shape), check.lifted_shape(pool.out_shape)
     return core.Bound(what, count, pool.core, *pool.forward_tasks, dtype.itemsize, *shapes, threads)
