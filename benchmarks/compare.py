@@ -7,7 +7,7 @@ import statistics
 from .ratios import KEY, interval
 from .tables import Table, milliseconds, percent
 
-DRIFT = 1.05                                            # between two runs, over the intervals of both
+DRIFT = 1.1                                             # between two runs, over the intervals of both
 
 
 def identity(row: dict) -> tuple:
@@ -36,12 +36,29 @@ def change(was: dict, row: dict) -> tuple[float, float, float]:
     return statistics.median(before) / statistics.median(after), low_before / high_after, high_before / low_after
 
 
+def beside_peers(old: dict, new: dict, was: dict, row: dict) -> float:
+    """The change of the ratio to a peer that both runs timed, at best; 0 where there is none.
+
+    A peer is the same program in both runs: what it lost as well, the machine took.
+    """
+    key = tuple(row[name] for name in KEY)
+    theirs = [{each["library"]: each for each in side["results"] if tuple(each[name] for name in KEY) == key}
+              for side in (old, new)]  # fmt: skip
+    timed = [name for name in theirs[1] if name != "convkit" and all(side.get(name, {}).get("samples") for side in theirs)]
+    if not timed:
+        return 0.0
+    peer = min(timed, key=lambda name: theirs[1][name]["best"])
+    before, after = ([a["median"] / b["median"] for a, b in zip(side[peer]["samples"], mine["samples"], strict=False)]
+                     for side, mine in zip(theirs, (was, row), strict=True))  # fmt: skip
+    return interval(after)[1] / interval(before)[0]
+
+
 def regressions(old: dict, new: dict) -> list[str]:
-    """A sentence for each of convkit's passes that is slower beyond noise."""
+    """A sentence for each of convkit's passes that is slower beyond noise, by the peak and beside its peers."""
     found = []
     for was, row in pairs(old, new):
         gain, _, most = change(was, row)
-        if row["library"] == "convkit" and most * DRIFT < 1:
+        if row["library"] == "convkit" and most * DRIFT < 1 and beside_peers(old, new, was, row) * DRIFT < 1:
             where = f"{row['suite']} {row['layer']} {row['what']}, {row['threads']} threads"
             found.append(f"{where}: {1 / gain:.2f} times the cost")
     return found

@@ -55,7 +55,9 @@ def prepare(workers: list[Worker], rows: dict, reference: Worker, case: shapes.C
     with tempfile.TemporaryDirectory() as folder:
         answer = reference.ask("prepare", file=f"{folder}/truth.npy", **request)
         if "error" in answer:
-            raise RuntimeError(f"the definition failed on {case.name}: {answer['error']}")
+            for entry in rows.values():
+                entry |= {"status": "failed", "note": f"no definition to check against: {answer['error']}"}
+            return
         truth = np.load(f"{folder}/truth.npy")
         for worker in workers:
             file, entry = f"{folder}/{worker.label}.npy", rows[worker.label]

@@ -55,6 +55,13 @@ def test_only_right_results_are_timed():
     assert rows["crash"]["note"] == rows["none"]["note"] == "because"
 
 
+def test_nothing_is_timed_where_there_is_no_definition():
+    how = argparse.Namespace(rounds=2, seconds=0.0, doubt=None, quick=True)
+    rows = measure.measure([Peer("convkit")], Peer("definition", error="error"), CASE, "dx", "float32", how)
+    assert [(entry["status"], entry["samples"]) for entry in rows] == [("failed", [])]
+    assert "because" in rows[0]["note"]
+
+
 def test_a_peer_that_is_far_behind_is_timed_once_and_convkit_always():
     rows = measured(Peer("fast", seconds=0.1), Peer("near", seconds=0.2), Peer("far", seconds=0.3))
     assert {name: len(entry["samples"]) for name, entry in rows.items()} == {"convkit": 4, "fast": 4, "near": 4, "far": 1}

@@ -119,6 +119,13 @@ def test_a_regression_is_what_the_noise_of_neither_run_explains():
     assert "slower" in line
 
 
+def test_what_a_peer_lost_as_well_is_no_regression():
+    old = result(row(medians=(1.0,) * 3), row("torch", (2.0,) * 3))
+    assert compare.regressions(old, result(row(medians=(1.5,) * 3), row("torch", (3.0,) * 3))) == []
+    assert len(compare.regressions(old, result(row(medians=(1.5,) * 3), row("torch", (2.0,) * 3)))) == 1
+    assert len(compare.regressions(old, result(row(medians=(1.5,) * 3)))) == 1
+
+
 def test_a_machine_that_was_slower_is_no_regression():
     def told(median, cost):
         entry = row(medians=(median,) * 3)

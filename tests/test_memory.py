@@ -41,7 +41,8 @@ def plans() -> list[str]:
 def test_a_plan_that_is_not_kept_goes_at_once(monkeypatch):
     """No cycle of references makes it wait for the garbage collector, no other cache holds on to it."""
     forgets = SimpleNamespace(again=lambda *call: None, keep=lambda *call: None)      # no calls, and so no plans
-    monkeypatch.setattr(again, "PLAIN", forgets)
+    for name in ("PLAIN", "GRADIENTS"):
+        monkeypatch.setattr(again, name, forgets)
     run_all(SOME[0])
     conv.conv.cache_clear()
     transpose.conv_transpose.cache_clear()

@@ -290,8 +290,9 @@ def test_ctrl_c_ends_the_run_after_the_step_with_the_model_intact(rng):
         if epoch == 1:
             os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.warns(RuntimeWarning, match="interrupted after 2 of 50 epochs"):
+    with pytest.warns(RuntimeWarning, match="interrupted after 2 of 50 epochs") as told:
         history = model.fit(x, y, epochs=50, verbose=0, callbacks=[press])
+    assert told[0].filename == __file__
     assert history.interrupted
     assert len(history.history["loss"]) == 2
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -164,7 +164,7 @@ def test_a_network_by_name_and_early_stopping(npz, tmp_path, capsys):
     how = ["--model", "lenet", "--size", 28, "--epochs", 40, "--patience", 1, "--optimizer", "sgd", "--learning-rate", 0.3]
     assert train(npz, "--out", out, *how) == 0
     assert json.loads((out / "result.json").read_text())["epochs"] < 40
-    assert convkit.load_model(out / "model.safetensors").predict(pictures(4, 28)[0]).shape == (4, 2)
+    assert convkit.load_model(out / "model.safetensors").predict(pictures(4, side=28)[0]).shape == (4, 2)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")

@@ -258,6 +258,7 @@ def test_a_nan_is_traced_to_weights_data_or_the_loss(rng):
         ({"sample_weight": np.full(60, np.nan)}, ValueError, "fit: sample_weight must be finite and >= 0"),
         ({"sample_weight": np.ones(60), "loss": lambda a, b: (0.0, a)}, TypeError, "sample_weight needs a loss that knows red"),
         ({"class_weight": [1] * 3, "loss": "mse", "y": np.ones((60, 3), np.float32)}, TypeError, "is for losses about classes"),
+        ({"optimizer": SGD(Plateau(0.1))}, ValueError, "fit: Plateau monitors 'val_loss', but there are loss, accuracy"),
         ({"accumulate": 0}, ValueError, "fit: accumulate must be >= 1"),
         ({"callbacks": Callback()}, TypeError, "fit: callbacks must be a list"),
         ({"metrics": [F1]}, TypeError, "fit: metric must be a name, an object of convkit.metrics or a function"),

@@ -103,9 +103,10 @@ cdef void do_losses(const View *x, const int64_t *labels, const View *weights, c
 
 def cross_entropy(x, const int64_t[::1] labels, weights, each, double share, double total, double factor, y,
                   double[::1] losses, int threads):
-    """Losses of the rows and y = factor * gradient: contiguous arrays (rows, n), rows and n >= 1; weights and each (n,) or None.
+    """Losses of the rows and y = factor * gradient: contiguous arrays (rows, n), rows and n >= 1.
 
-    The label of a row takes share * its weight, each class what `each` has for it, `total` in all.
+    weights and each are (n,) or None. The label of a row takes share * its weight, each class what `each` has for it,
+    `total` in all.
     """
     cdef View source, weigh, spread, target
     cdef double how[3]

@@ -122,8 +122,8 @@ cdef void blend_pairs(const Work *w, Py_ssize_t n, Py_ssize_t h, Py_ssize_t star
     cdef const char *below = x + w.place[1][t + 1] * line if w.first[1][h + 1] - t > 1 else NULL
     cdef double shares[2]
     shares[0], shares[1] = weight(w, 1, t), weight(w, 1, t + 1) if below != NULL else 0
-    w.k.blend_pairs(stop - start, w.channels, w.first[2] + start, w.place[2], w.weight[2], x + w.place[1][t] * line, below, shares,
-                    y, w.stream)
+    w.k.blend_pairs(stop - start, w.channels, w.first[2] + start, w.place[2], w.weight[2], x + w.place[1][t] * line, below,
+                    shares, y, w.stream)
 
 
 cdef void blend_line(const Work *w, Py_ssize_t task, char *room) noexcept nogil:

@@ -21,7 +21,7 @@ from convkit.model.samples import Batch, Source
 from convkit.model.settings import Settings
 from convkit.model.several import plain
 
-__all__ = ["Means", "Training", "evaluate"]
+__all__ = ["Means", "Training", "check_monitors", "evaluate"]
 
 EVALUATION_BATCH = 256  # no gradients are kept, so it need not be the training batch
 
@@ -56,18 +56,6 @@ class Training(Run):
         self.params: list[Param] = []  # that training changes
         self.buffers: list[np.ndarray] = []
         self.spent = self.seconds = 0.0  # of this epoch: before the run was resumed, and until now
-        self.check_monitors()
-
-    def check_monitors(self) -> None:
-        """ValueError if somebody waits for a figure that will not be there."""
-        names = ["loss", *self.how.metrics]
-        names += [f"val_{name}" for name in names] if self.held is not None else []
-        for watcher in (*self.how.callbacks, getattr(self.optimizer, "learning_rate", None)):
-            wanted = getattr(watcher, "monitor", None)
-            if wanted is not None and wanted not in names:
-                missing = ", without validation data" if self.held is None else ""
-                told = f"there are {', '.join(names)}{missing}"
-                raise ValueError(f"fit: {type(watcher).__name__} monitors {wanted!r}, but {told}")
 
     def run(self) -> History:
         """All epochs that are left."""
@@ -89,7 +77,7 @@ class Training(Run):
         self.history.interrupted = interrupt.asked
         if interrupt.asked:
             epochs = len(self.history.history.get("seconds", ()))
-            warnings.warn(f"fit: interrupted after {epochs} of {how.epochs} epochs", RuntimeWarning, stacklevel=3)
+            warnings.warn(f"fit: interrupted after {epochs} of {how.epochs} epochs", RuntimeWarning, stacklevel=4)
         return self.history
 
     def _epoch(self, interrupt: Interrupt, progress: Progress) -> bool:
@@ -189,6 +177,17 @@ class Training(Run):
         """Have averaged weights in the model, where the optimiser keeps them."""
         if hasattr(self.optimizer, "use_averages"):
             self.optimizer.use_averages(self.model.params.values(), yes)
+
+
+def check_monitors(how: Settings, validates: bool) -> None:
+    """ValueError if somebody waits for a figure that will not be there."""
+    names = ["loss", *how.metrics]
+    names += [f"val_{name}" for name in names] if validates else []
+    for watcher in (*how.callbacks, getattr(how.optimizer, "learning_rate", None)):
+        wanted = getattr(watcher, "monitor", None)
+        if wanted is not None and wanted not in names:
+            told = f"there are {', '.join(names)}{'' if validates else ', without validation data'}"
+            raise ValueError(f"fit: {type(watcher).__name__} monitors {wanted!r}, but {told}")
 
 
 def groups(batches: Iterator[Batch], count: int) -> Iterator[list[Batch]]:

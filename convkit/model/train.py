@@ -38,6 +38,7 @@ def train(
             raise ValueError("fit: give validation_split or validation_data, not both")
         held = _validation(how, validation_data, data)
     weights = class_weights(class_weight, how, model.output_shape(data.shape))
+    fit.check_monitors(how, held is not None or size > 0)
     saved = None if resume is None else checkpoint.read(resume)
     model.build(data.shape)
     if not model.learning:
