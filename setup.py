@@ -36,8 +36,8 @@ if X86:
     ISAS |= {"avx2": ["-mavx2", "-mfma"], "avx512": ["-mavx512bw", "-mavx512vl", "-mprefer-vector-width=512"]}
 if ARM:
     ISAS |= {"neon": []}
-# Small beats fast for CPUs older than AVX2; and for AVX2, whose kernels lose next to nothing by it (AVX-512's a third).
-SMALL = ["generic", "avx2"] if X86 else []
+# Small beats fast for CPUs older than AVX2, and for doubles on those older than AVX-512, at some cost to the tiles.
+SMALL = [("generic", 32), ("generic", 64), ("avx2", 64)] if X86 else []
 
 MODULES = [
     "act",
@@ -59,8 +59,8 @@ MODULES = [
     "winograd_pack",
 ]
 
-# The time of a call is spent in the kernels, but for these, which pack filters or places; the others are compiled to be small.
-BUSY = ["call", "depthwise", "direct", "grouped"]
+# The time of a call is spent in the kernels, but for these, which find places or pack filters; the others are small.
+BUSY = {"call": "-O3", "direct": "-O3", "depthwise": "-O2", "grouped": "-O2"}
 
 # Cython registers this module under its last name as well, like its own runtime: `_cython_...`.
 SHARED = "convkit._core._cython_convkit"
@@ -88,7 +88,7 @@ DECLARATIONS = sorted(str(path) for path in Path("convkit/_core").glob("*.pxd"))
 
 def kernel_library(isa, bits):
     macros = [("CK_DOUBLE", str(int(bits == 64)))]
-    small = ["-Os"] if isa in SMALL else []
+    small = ["-Os"] if (isa, bits) in SMALL else []
     flags = KERNEL_FLAGS + small + HIDDEN + WARNINGS + SANITIZE_KERNELS + ISAS[isa]
     source = f"csrc/isa/{isa}.c"
     return f"ck_{isa}_f{bits}", {"sources": [source], "obj_deps": {source: HEADERS}, "macros": macros, "cflags": flags}
@@ -152,7 +152,7 @@ def module(name):
         sources=sources,
         depends=[*HEADERS, *DECLARATIONS],
         include_dirs=["csrc"],
-        extra_compile_args=["-O1" if SANITIZE else "-O3" if name in BUSY else "-Os", *HIDDEN, *CYTHON_WARNINGS, *SANITIZE],
+        extra_compile_args=["-O1" if SANITIZE else BUSY.get(name, "-Os"), *HIDDEN, *CYTHON_WARNINGS, *SANITIZE],
         extra_link_args=[*STRIP, *SANITIZE],
     )
 

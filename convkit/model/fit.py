@@ -72,6 +72,7 @@ class Training(Run):
                     callback.before_end(self)
             finally:
                 self._average(True)
+                self.model.pages.clear()
                 for callback in callbacks:
                     callback.end(self)
         self.history.interrupted = interrupt.asked

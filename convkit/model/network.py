@@ -34,6 +34,9 @@ class Network(Layer):
     input_shape : tuple of int, or None before build
         Shape of one sample, channels last, without the batch axis; a tuple of shapes for several inputs.
     input_names, output_names : tuple of str
+    pages : convkit.ops.pages.Pages
+        The memory that a training step takes over from the one before, if `forward` is called by hand: ``pages.clear()``
+        gives it back, as `fit` does at its end.
     trainable : bool
         Setting it sets it for all layers.
     """
@@ -55,7 +58,7 @@ class Network(Layer):
         self.input_shape: Shape | None = None
         self._fused = fused(graph)
         self._folded = folded(self._fused)
-        self._pages = Pages()
+        self.pages = Pages()
 
     @property
     def output_layers(self) -> tuple[Layer | None, ...]:
@@ -213,11 +216,11 @@ class Network(Layer):
         if not training:
             y = self._folded.infer(arrays)
             return tuple(y) if count > 1 else y[0], None
-        with self._pages.used(new_step=True):
+        with self.pages.used(new_step=True):
             y, walk_back = self._fused.train(arrays, needs_input)
 
         def backward(dy: Any, needs_input: bool = needs_input) -> Any:
-            with self._pages.used():
+            with self.pages.used():
                 dx = walk_back(dy if count > 1 else [dy], needs_input)
             return tuple(dx) if self.several else dx[0]
 

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convkit._core import cpu
 from convkit.ops import again, border, check, direct, engine
 from convkit.ops.conv import ALGORITHMS, chosen, packed_or_plain, planned, workers
 from convkit.ops.filters import PackedFilters
+from convkit.plan.conv import SERIAL_FLOP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,15 +45,37 @@ def _conv_grad(op, rank, dy, x, w, stride, padding, dilation, groups, layout, ne
     threads = workers(threads, conv.flop, op)
     by = {which: chosen(conv, which, pad_mode, algorithm, x.itemsize, op) for which, name in GRADIENTS if name in needs}
     if not first and not flip:
-        again.keep_grad(arrays, how, conv, by, packed)
-    dx = engine.grad_input(by["input"], conv, dy, packed, threads, op) if "x" in needs else None
-    dw = engine.grad_filters(by["filters"], conv, dy, x, threads, op) if "w" in needs else None
-    db = direct.grad_bias(dy, threads) if "b" in needs else None
+        _keep(arrays, how, conv, by, packed)
+    dx, dw, db = _gradients(conv, dy, x, packed, by, "b" in needs, threads, op)
     if flip and dw is not None:
         dw = np.ascontiguousarray(np.flip(dw, tuple(range(1, rank + 1))))
     if first:
         dx, dw = (None if d is None else np.moveaxis(d, -1, 1) for d in (dx, dw))
     return dx, dw, db
+
+
+def _gradients(conv, dy, x, packed: PackedFilters, by: dict, bias: bool, threads: int, op: str):
+    """dx, dw and db of checked arrays, each by the module of its pass in `by`, or None."""
+    dx = engine.grad_input(by["input"], conv, dy, packed, threads, op) if "input" in by else None
+    dw = engine.grad_filters(by["filters"], conv, dy, x, threads, op) if "filters" in by else None
+    return dx, dw, direct.grad_bias(dy, threads) if bias else None
+
+
+def _keep(arrays: tuple, how: tuple, conv, by: dict, packed: PackedFilters) -> None:
+    """Remembers a call on channels-last arrays dy, x and w that has passed all checks, as `again.keep` does."""
+    if 0 in (*conv.x_shape, *conv.out_shape):
+        return
+    op, groups, threads, bias, serial = how[0], how[4], how[8], "b" in how[6], conv.flop <= SERIAL_FLOP
+
+    def run(dy_and_x, filters):
+        count = 1 if serial else cpu.thread_count(threads, op)[0]
+        return _gradients(conv, *dy_and_x, filters, by, bias, count, op)
+
+    dy, x, w = arrays
+    if type(w) is PackedFilters:
+        w.calls.keep((dy, x), conv.x_shape, how, lambda a, out: run(a, packed))
+    else:
+        again.GRADIENTS.keep(arrays, conv.x_shape, how, lambda a, out: run(a[:2], PackedFilters(a[2], groups, keeps=False)))
 
 
 def needed(needs, op: str) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Memory that goes from one training step to the next.
 
-Fresh pages have to be cleared by the system, which is up to a quarter of a step; and the arrays of a step have the sizes of
+Fresh pages have to be cleared by the system, which takes a good part of a step; and the arrays of a step have the sizes of
 those of the step before.
 """
 
@@ -46,6 +46,10 @@ class Pages:
             yield
         finally:
             _here.pages = None
+
+    def clear(self) -> None:
+        """Give back all buffers; arrays that live keep theirs."""
+        self._held.clear()
 
     def take(self, size: int) -> np.ndarray:
         """A free buffer of so many bytes."""

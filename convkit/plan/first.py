@@ -62,12 +62,16 @@ def lines_pay(walk) -> bool:
 
 
 def sums_pay(conv, vector: int) -> bool:
-    """Whether the outputs fill vectors better than the channels, which stand in them in the direct algorithm."""
+    """Whether the outputs fill vectors better than the channels, which stand in them in the direct algorithm.
+
+    Of few channels a row of the filter is still many numbers: one of them is far ahead of direct, for one output too.
+    """
     def share(n: int) -> float:
         return n / max(-(-n // vector) * vector, 1)
 
     enough = conv.channels <= ALWAYS or conv.batch * prod(a.out for a in conv.axes) > SMALL
-    return conv.axes[2].kernel > 1 and conv.channels <= CHANNELS and enough and share(conv.outputs) > 1.1 * share(conv.channels)
+    fuller = conv.channels <= min(ALWAYS, conv.outputs) or share(conv.outputs) > 1.1 * share(conv.channels)
+    return conv.axes[2].kernel > 1 and conv.channels <= CHANNELS and enough and fuller
 
 
 def lowered_sums_pay(conv) -> bool:

@@ -81,8 +81,10 @@ CK_INLINE vf pair_of_lines(const ptrdiff_t n, const real *above, const real *bel
 {
     vf a = n < VL ? v_load_n(above, n) : v_load(above);
     if (!below) {
+        const real *share = lines;
+        CK_HOLD(share);                                /* or a * 1 is a, to a compiler that knows no subnormal taken as zero */
         if (lines[0] != 1)
-            a = v_set1(lines[0]) * a;
+            a = v_set1(share[0]) * a;
         return a;
     }
     return v_fma(v_set1(lines[1]), n < VL ? v_load_n(below, n) : v_load(below), v_set1(lines[0]) * a);
@@ -93,6 +95,8 @@ CK_INLINE void pairs_words(const int vecs, const ptrdiff_t n, ptrdiff_t pixels, 
                            real *y, int stream)
 {
     ptrdiff_t left = -1, right = -1;                   /* the pixels that a and b hold */
+    const real *share = weight;                        /* as in pair_of_lines */
+    CK_HOLD(share);
     vf a[4], b[4];
 #pragma GCC unroll 4
     for (int v = 0; v < vecs; v++)
@@ -121,7 +125,7 @@ CK_INLINE void pairs_words(const int vecs, const ptrdiff_t n, ptrdiff_t pixels, 
             if (two)
                 sum = v_fma(v_set1(weight[t + 1]), b[v], v_set1(weight[t]) * a[v]);
             else if (weight[t] != 1)
-                sum = v_set1(weight[t]) * a[v];
+                sum = v_set1(share[t]) * a[v];
             if (n < VL)
                 v_store_n(y + v * VL, sum, n);
             else if (stream)
