@@ -17,8 +17,8 @@ cdef enum:
     ONCE = 2                                    # blocks of a map so small that filters are fetched ahead, not pixels
     OUTPUTS = 16                                # whose filters are packed together
     LARGE = 1 << 18                             # bytes of filters whose packed form is better not written to memory
-    PIECE = 64                                  # of them whose filters are used at once,
-    INPUTS = 1024                               # and inputs
+    PIECE = 64                                  # whose filters are packed where they are used
+    INPUTS = 1024                               # likewise
     KEPT = 1 << 15                              # most bytes of the tables of pointers that a small call keeps
 
 cdef struct Work:                               # what all tasks of a pass share; sizes as in `run`
@@ -131,10 +131,10 @@ cdef class Schedule:
             self.pointwise = self.pointwise and taps[0, i] == 0 and source_step[i] == 1 and target_step[i] == 1
         self.packed = groups * filter_taps * depth * work.vecs * work.k.vector
 
-    @property
-    def panel(self):
-        """Most elements of a panel for one channel of the source."""
-        return self.work.k.vecs * self.work.k.vector
+    def piece(self, bint from_outputs):
+        """Elements of filters that `run_through` packs at a time: they are read along their memory, and stay in a cache."""
+        cdef Py_ssize_t most = PIECE if from_outputs else INPUTS
+        return min(self.work.depth, most) * self.work.k.vecs * self.work.k.vector
 
     def pays_through(self, int threads):
         """Whether packing all filters would write much more than the pixels that use them, and each thread has panels."""
@@ -307,8 +307,7 @@ cdef bytes places_of(const Work *work):
 def run_through(Schedule schedule, const real[:, :, :, :, :] source, const real[:, :, :, :, :] w, const Py_ssize_t[::1] order,
                 bint from_outputs, const real[::1] bias, real[:, :, :, :, :] target, real[:, ::1] room, bint relu, int threads,
                 const real[:, :, :, :, :] residual=None):
-    """As `run`, with filters that are packed a piece at a time in `room` (threads, a panel of `through_depth`), where they are
-    used at once. `order` is as for `pack`."""
+    """As `run`, with filters that are packed in `room` (threads, `piece`) where they are used; `order` is as for `pack`."""
     cdef Work work = bound(schedule, source, bias, target, relu, residual)
     cdef Through f
     cdef Py_ssize_t t, phase, panels = work.groups * work.panels, kh = w.shape[2], kw = w.shape[3]
@@ -316,7 +315,7 @@ def run_through(Schedule schedule, const real[:, :, :, :, :] source, const real[
     cdef Watch signals = watch()
     for t in range(order.shape[0]):
         places[t] = order[t] // (kh * kw) * w.strides[1] + order[t] // kw % kh * w.strides[2] + order[t] % kw * w.strides[3]
-    f.w, f.taps, f.run = <const char *>&w[0, 0, 0, 0, 0], &places[0], through_depth(from_outputs)
+    f.w, f.taps, f.run = <const char *>&w[0, 0, 0, 0, 0], &places[0], PIECE if from_outputs else INPUTS
     f.depth_step, f.col_step = w.strides[0 if from_outputs else 4], w.strides[4 if from_outputs else 0]
     f.group_step = w.shape[0] // work.groups * w.strides[0]
     for t in prange(threads, nogil=True, schedule="static", num_threads=threads):
@@ -324,11 +323,6 @@ def run_through(Schedule schedule, const real[:, :, :, :, :] source, const real[
             share_through(&work, &f, &signals, threadid(), work.runs + RUN * phase, &room[t, 0], panels * t // threads,
                           panels * (t + 1) // threads)
     raise_if_stopped(&signals)
-
-
-cpdef Py_ssize_t through_depth(bint from_outputs) noexcept nogil:
-    """Rows of a piece: filters are read along their memory, and what is made of them stays in a cache."""
-    return PIECE if from_outputs else INPUTS
 
 
 cdef void share_through(const Work *work, const Through *f, Watch *signals, int thread, const Py_ssize_t *run, void *room,
@@ -359,7 +353,7 @@ cdef void share_through(const Work *work, const Through *f, Watch *signals, int 
                 group = number // work.panels
                 panel = panel_of(work, group, number % work.panels, 0, &finish)
                 if group != before:             # all of its panels read the same pixels
-                    before, s.origin, s.zeros = group, work.source.origin + group * s.pixel + start * work.itemsize, work.source.zeros
+                    before, s.origin = group, work.source.origin + group * s.pixel + start * work.itemsize
                     for i in range(blocks):
                         point(pointers + i * BLOCK, BLOCK, &block[i], &s, work.taps + 3 * (run[0] + tap), 1)
                 work.k.pack_panel(count, finish.cols, panel.vecs, f.w + group * f.group_step + f.taps[run[3] + tap]

@@ -31,8 +31,7 @@ def run(walk: plan.Pass, source, packed: PackedFilters, b, target, relu: bool, t
 
 def through(walk: plan.Pass, schedule, source, packed: PackedFilters, b, target, relu: bool, threads: int, residual) -> None:
     """The same for filters that are used once and large beside the pixels, without writing their packed form to memory."""
-    depth = min(walk.depth, direct.through_depth(walk.transposed))
-    with scratch.borrow("convolution", source.dtype, threads * depth * schedule.panel) as (room,):
+    with scratch.borrow("convolution", source.dtype, threads * schedule.piece(walk.transposed)) as (room,):
         w, room = check.lifted(packed.w), room.reshape(threads, -1)
         THROUGH[source.dtype](schedule, source, w, walk.order, walk.transposed, b, target, room, relu, threads, residual)
 

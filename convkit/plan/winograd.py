@@ -183,10 +183,11 @@ def refusal(conv, which: str) -> str | None:
 DIRECT, PRODUCTS, TRANSFORM, BYTES = 1.5, 1.6, 12, 2.7
 FOLDED = 5                                              # bytes of sums a cycle, which the gradient of the filters folds once
 IMAGES = 4                                              # that share the filters: small maps mostly come in batches
-# The gradient of the input, whose filters are mostly used once: bytes a cycle of filters that are packed for direct and that are
-# brought to the points, images that share them, cycles to start a call. Fitted to dx of 7x7 maps of 64 to 512 channels, 1 to
-# 8 images; to try them again: `convkit bench --suite random --only 3x3,small --what dx`.
-PACKED, POINTED, USES, START = 3.6, 4.5, 2, 20_000
+# The gradient of the input, whose filters are mostly used once: bytes a cycle of filters that are packed for direct, and that
+# are brought to the points; images that share them; cycles to start a call. Fitted to dx of 7x7 maps of 64 to 512 channels and
+# 1 to 8 images, and to `3x3 96->160 @7 b1` and `3x3 64->66 @15x4 b1` of the random shapes; to try them again:
+# `convkit bench --suite random --only 3x3,small --what dx`.
+PACKED, POINTED, USES, START = 3.6, 4.5, 2, 12_000
 MANY = 16                                               # source channels to each of few target ones where `first.py` wins
 
 
