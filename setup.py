@@ -60,8 +60,8 @@ MODULES = [
     "winograd_pack",
 ]
 
-# The time of a call is spent in the kernels, but for these, which find places or pack filters; the others are small.
-BUSY = {"direct": "-O3", "depthwise": "-O2", "grouped": "-O2"}
+# The time of a call is spent in the kernels, but for these, which find places; the others are small.
+BUSY = {"depthwise": "-O2"}
 
 # Cython registers this module under its last name as well, like its own runtime: `_cython_...`.
 SHARED = "convkit._core._cython_convkit"
@@ -89,7 +89,7 @@ DECLARATIONS = sorted(str(path) for path in Path("convkit/_core").glob("*.px[di]
 
 def kernel_library(isa, bits):
     macros = [("CK_DOUBLE", str(int(bits == 64)))]
-    small = ["-Os"] if (isa, bits) in SMALL else []
+    small = ["-Os"] if (isa, bits) in SMALL else ["-O2"] if bits == 64 else []
     flags = KERNEL_FLAGS + small + HIDDEN + WARNINGS + SANITIZE_KERNELS + ISAS[isa]
     source = f"csrc/isa/{isa}.c"
     return f"ck_{isa}_f{bits}", {"sources": [source], "obj_deps": {source: HEADERS}, "macros": macros, "cflags": flags}

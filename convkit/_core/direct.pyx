@@ -4,6 +4,7 @@
 # each pixel; a tap in the padding points at zeros. Where each pixel reads the one of its own place and all of them lie evenly
 # apart, a block is a piece of one line and needs no table: the same sums in the same order.
 from cython.parallel cimport prange, threadid
+import numpy as np
 from convkit._core.call cimport Fast, Dense, Places, lifted
 from convkit._core.cpu cimport (CK_MAX_VECS, CK_RESIDUAL, CK_STORED, Watch, ck_finish, ck_flush_subnormals, ck_kernels, ck_mode,
                                 ck_write_mode, end_relu6, flushes, raise_if_stopped, real, stopped, table, watch)
@@ -16,7 +17,8 @@ cdef enum:
     ONCE = 2                                    # blocks of a map so small that filters are fetched ahead, not pixels
     OUTPUTS = 16                                # whose filters are packed together
     LARGE = 1 << 18                             # bytes of filters whose packed form is better not written to memory
-    INPUTS = 1024                               # of a piece of them that is used at once
+    PIECE = 64                                  # whose filters are packed where they are used
+    INPUTS = 1024                               # likewise
     KEPT = 1 << 15                              # most bytes of the tables of pointers that a small call keeps
 
 cdef struct Work:                               # what all tasks of a pass share; sizes as in `run`
@@ -41,12 +43,19 @@ cdef struct Panel:
     int vecs
 
 
-cdef inline void multiply(const Work *work, const Block *b, const void *const *pointers, Py_ssize_t taps,
-                          const Panel *panel, const char *next, ck_finish *finish) noexcept nogil:
+cdef struct Through:                            # filters that are packed where they are used
+    const char *w
+    const Py_ssize_t *taps                      # bytes to each tap, in the order of the pass
+    Py_ssize_t depth_step, col_step, group_step # bytes
+    Py_ssize_t run                              # rows of a piece
+
+
+cdef inline void multiply(const Work *work, const Block *b, const void *const *pointers, Py_ssize_t taps, Py_ssize_t depth,
+                          Py_ssize_t step, const Panel *panel, const char *next, ck_finish *finish) noexcept nogil:
     """One panel over the rows of the block, in tiles of nearly equal height, each of which fetches a part of `next`."""
     cdef void *targets[BLOCK]
     cdef const ck_kernels *k = work.k
-    cdef Py_ssize_t part = taps * work.depth * LINE
+    cdef Py_ssize_t part = taps * depth * LINE
     cdef int tiles = (b.rows + k.rows[panel.vecs] - 1) // k.rows[panel.vecs]
     cdef int i, r, start, stop
     for r in range(b.rows):
@@ -54,7 +63,7 @@ cdef inline void multiply(const Work *work, const Block *b, const void *const *p
     for i in range(tiles):
         start, stop = b.rows * i // tiles, b.rows * (i + 1) // tiles
         finish.next = next + min(i, CK_MAX_VECS - 1) * part if next != NULL else NULL
-        k.tile_rows(stop - start, panel.vecs, taps, work.depth, pointers + start, work.block, panel.filters, targets + start,
+        k.tile_rows(stop - start, panel.vecs, taps, depth, pointers + start, step, panel.filters, targets + start,
                     finish)
 
 
@@ -90,7 +99,7 @@ cdef class Schedule:
     padded    whether a tap may lie outside the source
     """
     cdef Work work
-    cdef Py_ssize_t phases
+    cdef Py_ssize_t phases, pixels              # of the largest phase
     cdef bint pointwise                         # each pixel reads the one of its own place
     cdef readonly Py_ssize_t packed             # elements of the packed filters
     cdef readonly Py_ssize_t scratch            # elements a thread needs: none
@@ -107,9 +116,10 @@ cdef class Schedule:
         work.vecs = (cols + work.k.vector - 1) // work.k.vector
         work.panels = (work.vecs + work.k.vecs - 1) // work.k.vecs
         work.batches = (work.panels + together - 1) // together
-        work.taps, work.runs, work.places, work.blocks = &taps[0, 0], &runs[0, 0], NULL, 0
+        work.taps, work.runs, work.places = &taps[0, 0], &runs[0, 0], NULL
         for i in range(runs.shape[0]):
-            work.blocks = max(work.blocks, (images * runs[i, 4] * runs[i, 5] * runs[i, 6] + block - 1) // block)
+            self.pixels = max(self.pixels, images * runs[i, 4] * runs[i, 5] * runs[i, 6])
+        work.blocks = (self.pixels + block - 1) // block
         for i in range(3):
             work.source.step[i], work.target.step[i] = source_step[i], target_step[i]
         zeros = bytes(depth * itemsize if padded else 1)
@@ -121,15 +131,15 @@ cdef class Schedule:
             self.pointwise = self.pointwise and taps[0, i] == 0 and source_step[i] == 1 and target_step[i] == 1
         self.packed = groups * filter_taps * depth * work.vecs * work.k.vector
 
-    @property
-    def panel(self):
-        """Most elements of a panel for one channel of the source."""
-        return self.work.k.vecs * self.work.k.vector
+    def piece(self, bint from_outputs):
+        """Elements of filters that `run_through` packs at a time: they are read along their memory, and stay in a cache."""
+        cdef Py_ssize_t most = PIECE if from_outputs else INPUTS
+        return min(self.work.depth, most) * self.work.k.vecs * self.work.k.vector
 
-    @property
-    def pays_through(self):
-        """Whether packing all filters would write much more than the pixels that use them."""
-        return self.pointwise and self.work.blocks <= ONCE and self.packed * self.work.itemsize >= LARGE
+    def pays_through(self, int threads):
+        """Whether packing all filters would write much more than the pixels that use them, and each thread has panels."""
+        return (self.pixels <= ONCE * BLOCK and self.packed * self.work.itemsize >= LARGE
+                and self.work.groups * self.work.panels >= threads)
 
     @property
     def tasks(self):
@@ -281,60 +291,72 @@ cdef void task(const Work *work, Py_ssize_t number) noexcept nogil:
             next = NULL
             if work.blocks <= ONCE:
                 next = panel.filters + panel.vecs * count * work.depth * work.k.vector * work.itemsize
-            multiply(work, &b, pointers, count, &panel, next, &finish)
+            multiply(work, &b, pointers, count, work.depth, work.block, &panel, next, &finish)
         tap += count
     if work.relu6:
         end(work, b.rows, group, batch, b.target[0])
     ck_write_mode(mode)
 
 
-def run_through(Schedule schedule, const real[:, :, :, :, :] source, const real[:, :, :, :, :] w, bint from_outputs,
-                const real[::1] bias, real[:, :, :, :, :] target, real[:, ::1] room, bint relu, int threads,
+def run_through(Schedule schedule, const real[:, :, :, :, :] source, const real[:, :, :, :, :] w, const Py_ssize_t[::1] order,
+                bint from_outputs, const real[::1] bias, real[:, :, :, :, :] target, real[:, ::1] room, bint relu, int threads,
                 const real[:, :, :, :, :] residual=None):
-    """As `run`, with filters that are packed a piece at a time in `room` (threads, a panel of `through_depth`), where they are
-    used at once; False, and nothing done, where pixels are not evenly apart."""
+    """As `run`, with filters that are packed in `room` (threads, `piece`) where they are used; `order` is as for `pack`."""
     cdef Work work = bound(schedule, source, bias, target, relu, residual)
-    cdef Py_ssize_t t, panels = work.groups * work.panels
-    cdef Py_ssize_t depth_step = w.strides[0 if from_outputs else 4], col_step = w.strides[4 if from_outputs else 0]
+    cdef Through f
+    cdef Py_ssize_t t, phase, panels = work.groups * work.panels, kh = w.shape[2], kw = w.shape[3]
+    cdef Py_ssize_t[::1] places = np.empty(order.shape[0], np.intp)
     cdef Watch signals = watch()
-    if work.source_spacing == 0 or work.target_spacing == 0:
-        return False
-    work.filters = <const char *>&w[0, 0, 0, 0, 0]
+    for t in range(order.shape[0]):
+        places[t] = order[t] // (kh * kw) * w.strides[1] + order[t] // kw % kh * w.strides[2] + order[t] % kw * w.strides[3]
+    f.w, f.taps, f.run = <const char *>&w[0, 0, 0, 0, 0], &places[0], PIECE if from_outputs else INPUTS
+    f.depth_step, f.col_step = w.strides[0 if from_outputs else 4], w.strides[4 if from_outputs else 0]
+    f.group_step = w.shape[0] // work.groups * w.strides[0]
     for t in prange(threads, nogil=True, schedule="static", num_threads=threads):
-        share_through(&work, &signals, threadid(), depth_step, col_step, w.shape[0] // work.groups * w.strides[0],
-                      through_depth(from_outputs), &room[t, 0], panels * t // threads, panels * (t + 1) // threads)
+        for phase in range(schedule.phases):
+            share_through(&work, &f, &signals, threadid(), work.runs + RUN * phase, &room[t, 0], panels * t // threads,
+                          panels * (t + 1) // threads)
     raise_if_stopped(&signals)
-    return True
 
 
-cpdef Py_ssize_t through_depth(bint from_outputs) noexcept nogil:
-    """Rows of a piece: filters are read along their memory, and what is made of them stays in a cache."""
-    return OUTPUTS if from_outputs else INPUTS
-
-
-cdef void share_through(const Work *work, Watch *signals, int thread, Py_ssize_t depth_step, Py_ssize_t col_step,
-                        Py_ssize_t group_step, Py_ssize_t run, void *room, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """A range of panels; piece by piece, so that neighbouring panels read neighbouring memory."""
-    cdef Py_ssize_t pixels = work.target.images * work.runs[4] * work.runs[5] * work.runs[6], start = 0, count, number, column
-    cdef const void *line
+cdef void share_through(const Work *work, const Through *f, Watch *signals, int thread, const Py_ssize_t *run, void *room,
+                        Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """A phase and a range of panels; piece by piece, so that neighbouring panels read neighbouring memory."""
+    cdef Py_ssize_t pixels = work.target.images * run[4] * run[5] * run[6], blocks = (pixels + BLOCK - 1) // BLOCK
+    cdef Py_ssize_t tap, start, count, number, group, before = -1, i, at
+    cdef Block block[ONCE]
+    cdef const void *pointers[ONCE * BLOCK]
+    cdef Source s = work.source
     cdef Panel panel
     cdef ck_finish finish
     cdef ck_mode mode = ck_flush_subnormals(work.flush)
-    finish.next, finish.residual = NULL, work.residual
-    while start < work.depth and not stopped(signals, thread, start // run):
-        count = min(run, work.depth - start)
-        finish.resume = CK_STORED if start > 0 else work.start
-        finish.relu = work.relu and start + count == work.depth
-        for number in range(first, last):
-            panel = panel_of(work, number // work.panels, number % work.panels, 0, &finish)
-            column = panel.column // work.itemsize - number // work.panels * work.cols
-            work.k.pack_panel(count, finish.cols, panel.vecs, work.filters + number // work.panels * group_step
-                              + start * depth_step + column * col_step, depth_step // work.itemsize,
-                              col_step // work.itemsize, room)
-            line = work.source.origin + number // work.panels * work.source.pixel + start * work.itemsize
-            work.k.line_tiles(pixels, panel.vecs, 1, count, &line, work.source_spacing, room,
-                              work.target.origin + panel.column, work.target_spacing, &finish)
-        start += count
+    finish.residual = work.residual
+    for i in range(blocks):
+        at = pixels * i // blocks
+        block[i].rows = <int>(pixels * (i + 1) // blocks - at)
+        locate(&block[i], &s, &work.target, run, at)
+    for tap in range(run[1]):
+        start = 0
+        while start < work.depth:
+            if stopped(signals, thread, start // f.run):
+                break
+            count, before = min(f.run, work.depth - start), -1
+            finish.resume = CK_STORED if tap + start > 0 else work.start
+            finish.relu = work.relu and tap == run[1] - 1 and start + count == work.depth
+            for number in range(first, last):
+                group = number // work.panels
+                panel = panel_of(work, group, number % work.panels, 0, &finish)
+                if group != before:             # all of its panels read the same pixels
+                    before, s.origin = group, work.source.origin + group * s.pixel + start * work.itemsize
+                    for i in range(blocks):
+                        point(pointers + i * BLOCK, BLOCK, &block[i], &s, work.taps + 3 * (run[0] + tap), 1)
+                work.k.pack_panel(count, finish.cols, panel.vecs, f.w + group * f.group_step + f.taps[run[3] + tap]
+                                  + start * f.depth_step + (panel.column // work.itemsize - group * work.cols) * f.col_step,
+                                  f.depth_step // work.itemsize, f.col_step // work.itemsize, room)
+                panel.filters = <const char *>room
+                for i in range(blocks):
+                    multiply(work, &block[i], pointers + i * BLOCK, 1, count, BLOCK, &panel, NULL, &finish)
+            start += count
     ck_write_mode(mode)
 
 

@@ -23,19 +23,18 @@ def run(walk: plan.Pass, source, packed: PackedFilters, b, target, relu: bool, t
     if not len(walk.order):
         return
     schedule, residual = walk.schedule(source.itemsize), check.lifted(residual)
-    once = schedule.pays_through and not packed.keeps
-    if once and through(walk, schedule, source, packed, b, target, relu, threads, residual):
+    if schedule.pays_through(threads) and not packed.keeps:
+        through(walk, schedule, source, packed, b, target, relu, threads, residual)
         return
     filters = panels(walk, packed, schedule.packed, threads)
     RUN[source.dtype](schedule, source, filters, b, target, relu, threads, residual)
 
 
-def through(walk: plan.Pass, schedule, source, packed: PackedFilters, b, target, relu: bool, threads: int, residual) -> bool:
+def through(walk: plan.Pass, schedule, source, packed: PackedFilters, b, target, relu: bool, threads: int, residual) -> None:
     """The same for filters that are used once and large beside the pixels, without writing their packed form to memory."""
-    depth = min(walk.depth, direct.through_depth(walk.transposed))
-    with scratch.borrow("convolution", source.dtype, threads * depth * schedule.panel) as (room,):
+    with scratch.borrow("convolution", source.dtype, threads * schedule.piece(walk.transposed)) as (room,):
         w, room = check.lifted(packed.w), room.reshape(threads, -1)
-        return THROUGH[source.dtype](schedule, source, w, walk.transposed, b, target, room, relu, threads, residual)
+        THROUGH[source.dtype](schedule, source, w, walk.order, walk.transposed, b, target, room, relu, threads, residual)
 
 
 def panels(walk: plan.Pass, packed: PackedFilters, size: int, threads: int) -> np.ndarray:

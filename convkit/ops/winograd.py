@@ -63,7 +63,7 @@ class Winograd:
 
     def _run(self, which: str, plainly, conv, x, packed, b, y, relu: bool, threads: int, *residual) -> None:
         """A pass, and again by `plainly`, that of the direct algorithm, what is not finite."""
-        if not packed.finite:
+        if packed.keeps and not packed.finite:          # those that are used once show in every image
             plainly(conv, x, packed, b, y, relu, threads, *residual)
             return
         for n in self._tiles(conv, which, x, packed, b, y, relu, threads, *residual).nonzero()[0]:

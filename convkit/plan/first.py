@@ -19,6 +19,7 @@ DEPTH = 32                                              # and of the source, tim
 ALWAYS = 4                                              # of the source alone, however little the work is
 WIDE = 1280                                             # outputs times the filter's width from which sums are lowered instead
 SMALL = 64                                              # output pixels of all images up to which direct sums win
+DEEP, NEAR, FEWER = 64, 3 << 18, 1.2                    # outputs and bytes of filters, and how many fewer products, for windows
 LEAST = 1 << 18                                         # flop of an image: under it the call costs most
 
 
@@ -28,7 +29,7 @@ def refusal(conv, which: str) -> str | None:
 
 def pays(conv, which: str, itemsize: int) -> bool:
     if which == "input":
-        return windows_pay(conv, conv.channels, conv.outputs)
+        return windows_pay(conv, conv.channels, conv.outputs) or gradient_windows_pay(conv, itemsize)
     if which == "filters":
         return sums_pay(conv, cpu.tile(itemsize)[0])
     few = conv.channels > CHANNELS and windows_pay(conv, conv.outputs, conv.channels) and not windows_refusal(conv, which)
@@ -104,3 +105,20 @@ def windows_pay(conv, cols: int, depth: int) -> bool:
     """Whether the target has few channels, and the taps fill vectors that those would leave empty."""
     _, height, width = conv.axes
     return cols <= CHANNELS and depth >= CHANNELS and height.kernel * width.kernel > 2
+
+
+def gradient_windows_pay(conv, itemsize: int) -> bool:
+    """Whether the gradient of the input takes fewer words of products as windows: where the taps fill them better than the
+    channels do, or few of them read inside of the output."""
+    vector, walk = cpu.tile(itemsize)[0], conv.input_pass
+    taps, lines = prod(a.kernel for a in conv.axes), prod(a.out for a in conv.axes[:2])
+    if conv.outputs < DEEP or taps < 3 or (taps * walk.cols * conv.outputs * itemsize > NEAR and lines > 1):
+        return False
+    read = prod(sum(phase.pixels * len(phase.taps) for phase in axis) for axis in walk.walks)
+    return read * -(-walk.cols // vector) * conv.outputs > FEWER * windows_products(conv, vector)
+
+
+def windows_products(conv, vector: int) -> int:
+    """Words that are multiplied for the gradient of the input of an image."""
+    depth, height, width = (a.kernel for a in conv.axes)
+    return prod(a.out for a in conv.axes) * depth * -(-height * width * conv.channels // vector) * conv.outputs

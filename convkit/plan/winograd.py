@@ -183,6 +183,11 @@ def refusal(conv, which: str) -> str | None:
 DIRECT, PRODUCTS, TRANSFORM, BYTES = 1.5, 1.6, 12, 2.7
 FOLDED = 5                                              # bytes of sums a cycle, which the gradient of the filters folds once
 IMAGES = 4                                              # that share the filters: small maps mostly come in batches
+# The gradient of the input, whose filters are mostly used once: bytes a cycle of filters that are packed for direct, and that
+# are brought to the points; images that share them; cycles to start a call. Fitted to dx of 7x7 maps of 64 to 512 channels and
+# 1 to 8 images, and to `3x3 96->160 @7 b1` and `3x3 64->66 @15x4 b1` of the random shapes; to try them again:
+# `convkit bench --suite random --only 3x3,small --what dx`.
+PACKED, POINTED, USES, START = 3.6, 4.5, 2, 12_000
 MANY = 16                                               # source channels to each of few target ones where `first.py` wins
 
 
@@ -191,17 +196,23 @@ def pays(conv, which: str, itemsize: int) -> bool:
     if min(conv.channels, conv.outputs) < 8 * conv.groups:
         return False
     walk = plan(conv, which, False)
-    if which == "input" and walk.depth >= MANY * walk.cols and first.pays(conv, which, itemsize):
+    windows = which == "input" and first.refusal(conv, which) is None and first.pays(conv, which, itemsize)
+    if windows and walk.depth >= MANY * walk.cols:
         return False
     vector = cpu.tile(itemsize)[0]
-    pairs, depth = walk.depth * walk.cols, walk.target[0]
+    pairs, depth, taps = walk.depth * walk.cols, walk.target[0], prod(walk.kernel)
     points = prod(points_along(walk.target[i], walk.kernel[i], walk.dilation[i], False) for i in (1, 2)) * depth
     words = -(-walk.depth // vector) * walk.kernel[0] + -(-walk.cols // vector)
     products = points * walk.kernel[0] * pairs / (PRODUCTS * vector)
     filters = walk.points * walk.kernel[0] * pairs * itemsize
+    mine, theirs = points * words * TRANSFORM, prod(walk.target) * taps * pairs / (DIRECT * vector)
     if which == "filters":
-        mine = products + filters / FOLDED / conv.batch + points * words * TRANSFORM
+        mine += products + filters / FOLDED / conv.batch
+    elif which == "forward":
+        mine += max(products, filters / BYTES / IMAGES)
     else:
-        mine = max(products, filters / BYTES / IMAGES) + points * words * TRANSFORM
-    return mine * conv.groups < prod(walk.target) * prod(walk.kernel) * pairs * conv.groups / (DIRECT * vector)
-
+        mine += products + filters / POINTED / USES + START / conv.groups
+        theirs += taps * pairs * itemsize / PACKED / USES
+    if windows:
+        theirs = min(theirs, first.windows_products(conv, vector) / DIRECT)
+    return mine < theirs
