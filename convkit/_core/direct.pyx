@@ -46,7 +46,7 @@ cdef struct Panel:
 cdef struct Through:                            # filters that are packed where they are used
     const char *w
     const Py_ssize_t *taps                      # bytes to each tap, in the order of the pass
-    Py_ssize_t depth_step, col_step, group_step # bytes
+    Py_ssize_t depth_step, col_step, group_step  # bytes
     Py_ssize_t run                              # rows of a piece
 
 
