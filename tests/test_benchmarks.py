@@ -60,7 +60,7 @@ def test_suites_hold_the_cases_of_their_name_and_patterns_choose_among_them():
 
 
 def test_constants_of_the_plans_name_rows_that_can_be_run():
-    names, quoted = {case.name for case in layers.CONV}, []
+    names, quoted = {case.name for case in (*layers.CONV, *random_shapes.random_shapes())}, []
     for path in (ROOT / "convkit" / "plan").glob("*.py"):
         comments = " ".join(line.split("#", 1)[1].strip() for line in path.read_text().splitlines() if "#" in line)
         quoted += re.findall(r"`([^`]+->[^`]+)`", comments)
