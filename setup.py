@@ -84,6 +84,7 @@ if not (WINDOWS or switch("CONVKIT_DEBUG", "0")):
 # Symbols that nobody links against are a thirtieth of the wheel.
 STRIP = ["-Wl,-s"] if sys.platform == "linux" and "-g0" in HIDDEN and not SANITIZE else []
 HEADERS = sorted(str(path) for path in Path("csrc").rglob("*.h"))
+KERNELS = [*HEADERS, *sorted(str(path) for path in Path("csrc/isa").glob("*.c")), "setup.py"]  # and its flags
 DECLARATIONS = sorted(str(path) for path in Path("convkit/_core").glob("*.px[di]"))
 
 
@@ -155,7 +156,7 @@ def module(name):
     return Extension(
         f"convkit._core.{name}",
         sources=sources,
-        depends=[*HEADERS, *DECLARATIONS],
+        depends=[*(KERNELS if name == "cpu" else HEADERS), *DECLARATIONS],
         include_dirs=["csrc"],
         extra_compile_args=["-O1" if SANITIZE else BUSY.get(name, "-Os"), *HIDDEN, *CYTHON_WARNINGS, *SANITIZE],
         extra_link_args=[*STRIP, *SANITIZE],

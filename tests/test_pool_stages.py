@@ -16,6 +16,7 @@ CASES = [
     Pool((3, 7, 8, 5), 3, stride=1, padding=1, name="3x3"),
     Pool((2, 13, 12, 3), 5, stride=2, padding=(4, 0), ceil_mode=True, include=False, name="5x5, stride 2, padding of four"),
     Pool((1, 9, 30, 2), (2, 21), stride=(1, 3), padding=(0, 13), name="a long window"),
+    Pool((2, 12, 9, 3), 5, stride=2, name="rows that no window reads"),
     Pool((2, 5, 6, 7, 4), 3, stride=1, padding=1, name="3-D"),
     Pool((1, 20, 19, 2), 17, stride=1, padding=8, name="17x17: more taps than a byte can label"),
 ]

@@ -207,3 +207,35 @@ def test_layers_of_ones_own_keep_to_the_ordinary_way():
         model.forward(np.ones((1, 8, 8, 2), np.float32))
     assert Count.calls == 5
     assert not model._programs.kept
+
+
+def test_a_model_of_ones_own_keeps_to_the_ordinary_way():
+    class Gate(Sequential):
+        closed = False
+
+        def forward(self, x, training=False, **how):
+            return (np.zeros_like(x) if self.closed else x), None
+
+    gate, image = Gate([ReLU()], rng=0), Input((6, 6, 3))
+    model = Model(image, Conv2D(2, 3, bias=False)(gate(image)), rng=0)
+    x = np.ones((1, 6, 6, 3), np.float32)
+    for _ in range(3):
+        assert model.predict(x).any()
+    gate.closed = True
+    assert not model.predict(x).any()
+
+
+def test_inputs_of_many_axes_and_several_outputs(monkeypatch):
+    deep = Sequential([Flatten(), Dense(4)], rng=0, input_shape=(2, 1, 1, 1, 1, 3))
+    x = np.ones((3, 2, 1, 1, 1, 1, 3), np.float32)
+    for _ in range(3):
+        np.testing.assert_array_equal(deep.predict(x), deep._folded.infer([x])[0])
+    image, calls = Input((6, 6, 3)), []
+    model = Model(image, [Conv2D(2, 3)(image), image], rng=0)
+    forward = model.forward
+    monkeypatch.setattr(model, "forward", lambda *a, **how: calls.append(a) or forward(*a, **how))
+    x = np.ones((2, 6, 6, 3), np.float32)
+    maps, same = model.predict(x)
+    assert len(calls) == 1
+    assert maps.shape == (2, 4, 4, 2)
+    assert not np.may_share_memory(same, x)

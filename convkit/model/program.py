@@ -41,7 +41,7 @@ __all__ = ["Programs"]
 
 MOST = 8                                                # programs that a model keeps
 SEEN = 32                                               # shapes that it remembers to have met
-INPUTS = 3                                              # as _core/call.pyx has it
+INPUTS, AXES = 3, 5                                     # as _core/call.pyx has them
 KEPT = 1 << 26                                          # bytes of memory that a model keeps between two calls
 HUGE, LINE = 1 << 21, 64                                # bytes of a huge page, and of a cache line
 
@@ -111,7 +111,7 @@ def _memory(size: int) -> tuple[np.ndarray, int]:
 def _is_ours(layer: Any) -> bool:
     """Whether a layer does the same with the same shapes, as far as is known."""
     if getattr(layer, "is_model", False):
-        return all(_is_ours(one) for _, one in layer.leaves())
+        return type(layer).__module__.startswith("convkit.model.") and all(_is_ours(one) for _, one in layer.leaves())
     return type(layer) is Folded or type(layer).__module__.startswith("convkit.layers.")
 
 
@@ -142,7 +142,7 @@ class Maker:
             self._slot(slot, x)
 
     def _slot(self, slot: int, x: np.ndarray) -> None:
-        self.possible &= type(x) is np.ndarray and x.flags.c_contiguous and x.size > 0
+        self.possible &= type(x) is np.ndarray and x.flags.c_contiguous and x.size > 0 and x.ndim <= AXES
         self.slots[slot], self.root[slot] = (x.shape, x.dtype), slot
 
     def add(self, step: Use, given: list[np.ndarray], found: Sequence[np.ndarray]) -> None:
@@ -156,17 +156,12 @@ class Maker:
             self.root[step.results[0]] = self.root[step.sources[0]]
             self.bound.append((step, [], None))
             return
+        held = [] if step.layer.is_model else _held(step.layer)  # first: what changes during packing is noticed later
         runs, b = _bound(step, given[0], y)
         if runs is not None:
             self.useful = True
-            self._watch(step.layer)
+            self.held += held
         self.bound.append((step, runs, b))
-
-    def _watch(self, layer: Any) -> None:
-        for one in (layer.conv, layer.norm) if type(layer) is Folded else (layer,):
-            self.held += [Held(vars(one), name) for name in ("params", "buffers")]
-            self.held += [Held(one.params, name, param.version) for name, param in one.params.items()]
-            self.held += [Held(one.buffers, name, None, array.tobytes()) for name, array in one.buffers.items()]
 
     def program(self, threads: int) -> Program | None:
         """All of it, or None where it would be of no use."""
@@ -211,6 +206,16 @@ class Maker:
                 at = max(at, places[other] + size[other])
             places[root] = at
         return places, max((places[root] + size[root] for root in places), default=start)
+
+
+def _held(layer: Any) -> list[Held]:
+    """What the passes of a layer are made of."""
+    held = []
+    for one in (layer.conv, layer.norm) if type(layer) is Folded else (layer,):
+        held += [Held(vars(one), name) for name in ("params", "buffers")]
+        held += [Held(one.params, name, param.version) for name, param in one.params.items()]
+        held += [Held(one.buffers, name, None, array.tobytes()) for name, array in one.buffers.items()]
+    return held
 
 
 def _maker(shape: tuple[int, ...], dtype: np.dtype) -> Callable[[], np.ndarray]:

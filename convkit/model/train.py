@@ -78,8 +78,9 @@ def predict(model: Any, x: Any, batch_size: int) -> Any:
     """The outputs for samples, put together."""
     if type(x) is np.ndarray and x.dtype is model.dtype and x.shape[1:] == model.input_shape and 0 < len(x) <= batch_size:
         y = model.forward(x)[0]                         # one batch, with nothing to check
-        if type(y) is np.ndarray and not np.may_share_memory(x, y):
-            return y
+        if isinstance(y, tuple):
+            return tuple(map(np.array, y))
+        return y.copy() if np.may_share_memory(x, y) else y
     found = [model.forward(plain(one))[0] for one in _inputs(model, x, batch_size)]
     if isinstance(found[0], tuple):
         return tuple(map(np.concatenate, zip(*found, strict=True)))

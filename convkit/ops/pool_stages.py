@@ -77,7 +77,7 @@ def _stage(op: int, windows, source: np.ndarray, target: np.ndarray | None, labe
 
 
 def _bands(pool: plan.Pool, itemsize: int, back: bool) -> Iterator[Band]:
-    """Groups of images whose lines between the stages take a BAND, or rows of one image."""
+    """Groups of images whose lines between the stages take a BAND, or rows of one image; labels of either are one piece."""
     n, depth, height, _, channels = _shape(pool, back)
     axis, wide = pool.windows[1], pool.windows[2]
     line = wide.out * channels * itemsize
@@ -90,7 +90,8 @@ def _bands(pool: plan.Pool, itemsize: int, back: bool) -> Iterator[Band]:
             stop = min(row + rows, height)
             start, last = row * axis.stride - axis.lo, (stop - 1) * axis.stride - axis.lo
             end = min(last + effective(axis.kernel, axis.dilation), axis.size)
-            yield Band(slice(image, min(image + together, n)), slice(row, stop), slice(max(start, 0), end))
+            reads = slice(max(start, 0), end) if rows < height else slice(0, axis.size)
+            yield Band(slice(image, min(image + together, n)), slice(row, stop), reads)
 
 
 def _shape(pool: plan.Pool, back: bool) -> tuple[int, ...]:
