@@ -37,8 +37,11 @@ if X86:
     ISAS |= {"avx2": ["-mavx2", "-mfma"], "avx512": ["-mavx512bw", "-mavx512vl", "-mprefer-vector-width=512"]}
 if ARM:
     ISAS |= {"neon": []}
-# Small beats fast for CPUs older than AVX2, and for doubles on those older than AVX-512, at some cost to the tiles.
-SMALL = [("generic", 32), ("generic", 64), ("avx2", 64)] if X86 else []
+# Small beats fast for CPUs older than AVX2, and for doubles on those older than AVX-512, at some cost to the tiles; other
+# doubles lie between.
+LEVELS = {("avx2", 64): "-Os", ("avx512", 64): "-O2", ("neon", 64): "-O2", ("generic", 64): "-O2"}
+if X86:
+    LEVELS |= {("generic", 32): "-Os", ("generic", 64): "-Os"}
 
 MODULES = [
     "act",
@@ -73,7 +76,7 @@ OPENMP_FLAGS = OPENMP.get(sys.platform, (["-fopenmp"], ["-fopenmp"]))
 WARNINGS = ["-Wall", "-Wextra", "-Werror"] if switch("CONVKIT_WERROR", "0") else []
 # Cython's own C is warned about less: it keeps unused helpers and casts function pointers on purpose.
 CYTHON_WARNINGS = ["-Wall", "-Werror", "-Wno-unused-function", "-Wno-unknown-warning-option"] if WARNINGS else []
-KERNEL_FLAGS = ["-std=c11", "-O3", "-ffp-contract=fast", "-fno-math-errno"]
+KERNEL_FLAGS = ["-std=c11", "-ffp-contract=fast", "-fno-math-errno"]
 HIDDEN = [] if WINDOWS else ["-fvisibility=hidden", "-fPIC"]
 # Kernels at -O0: a register tile has hundreds of accesses, whose checks any optimisation takes minutes to compile.
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"] if switch("CONVKIT_SANITIZE", "0") else []
@@ -90,8 +93,7 @@ DECLARATIONS = sorted(str(path) for path in Path("convkit/_core").glob("*.px[di]
 
 def kernel_library(isa, bits):
     macros = [("CK_DOUBLE", str(int(bits == 64)))]
-    small = ["-Os"] if (isa, bits) in SMALL else ["-O2"] if bits == 64 else []
-    flags = KERNEL_FLAGS + small + HIDDEN + WARNINGS + SANITIZE_KERNELS + ISAS[isa]
+    flags = [*KERNEL_FLAGS, LEVELS.get((isa, bits), "-O3")] + HIDDEN + WARNINGS + SANITIZE_KERNELS + ISAS[isa]
     source = f"csrc/isa/{isa}.c"
     return f"ck_{isa}_f{bits}", {"sources": [source], "obj_deps": {source: HEADERS}, "macros": macros, "cflags": flags}
 

@@ -7,7 +7,7 @@
 from cython.parallel cimport prange, threadid
 from libc.string cimport memset
 
-from convkit._core.border cimport ceil_div, clip
+from convkit._core.border cimport ceil_div, clip, parts_of
 from convkit._core.cpu cimport (CK_MAX_VECS, Watch, ck_flush_subnormals, ck_kernels, ck_lines, ck_mode, ck_write_mode,
                                 flushes, raise_if_stopped, real, stopped, table, watch)
 
@@ -17,7 +17,6 @@ cdef enum:
     REREAD = 3                                  # tiles that read a panel, from which on it is copied for them
     ALIGNMENT = 64
     SIDE = 16                                   # outputs of dw that are turned back at a time
-    PARTS = 8                                   # of the chunks, at most
     PART_CHUNKS = 8                             # least of a part
     SMALL = 1 << 19                             # bytes of the sums of all parts
 
@@ -259,10 +258,7 @@ cdef void one_part(const Work *work, Watch *w, int thread, Py_ssize_t part, Py_s
 
 def parts(const Py_ssize_t[:, ::1] windows, Py_ssize_t images, Py_ssize_t bytes):
     """How many parts of the chunks have sums of their own, of so many bytes."""
-    cdef Py_ssize_t count = 1, chunks = chunks_of(<const Window *>&windows[0, 0], images)
-    while 2 * count <= min(<Py_ssize_t>PARTS, chunks // PART_CHUNKS) and 2 * count * bytes <= SMALL:
-        count *= 2
-    return count
+    return parts_of(min(chunks_of(<const Window *>&windows[0, 0], images) // PART_CHUNKS, SMALL // max(bytes, <Py_ssize_t>1)))
 
 
 def grad(const Py_ssize_t[:, ::1] windows, Py_ssize_t groups, const real[:, :, :, :, :] dy, const real[:, :, :, :, :] x,

@@ -8,13 +8,14 @@
 from cython.parallel cimport prange, threadid
 from convkit._core.cpu cimport (Watch, ck_flush_subnormals, ck_fold, ck_kernels, ck_lines, ck_mode, ck_patch,
                                 ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
+from convkit._core.border cimport parts_of
 from convkit._core.tiles cimport (KINDS, Area, Axis, Tile, axis_of, first_of_line, next_tile, odd_lines, panel_start,
                                   pixels_of, tiles_used)
 
 cdef enum:
     NEAR = 3 << 18                              # bytes of sums that stay in the second-level cache
     NEAREST = 40 << 10                          # in the first-level cache
-    PARTS = 8                                   # of the chunks, at most
+    PART_CHUNKS = 2                             # least of a part
     FEW = 24                                    # tiles whose products take no longer than to bring their sums from afar
 
 
@@ -146,9 +147,8 @@ cdef Work work_of(const Py_ssize_t[:, ::1] across_h, const Py_ssize_t[:, ::1] ac
     work.words = (depth + work.k.vector - 1) // work.k.vector
     work.panels = (work.words + work.k.vecs - 1) // work.k.vecs
     work.parts = 1
-    while (work.points * outputs * work.words * work.k.vector * itemsize <= NEAR and work.parts < PARTS
-           and 4 * work.parts <= work.line_chunks * work.column_chunks):
-        work.parts *= 2
+    if work.points * outputs * work.words * work.k.vector * itemsize <= NEAR:
+        work.parts = parts_of(work.line_chunks * work.column_chunks // PART_CHUNKS)
     work.x_row, work.dy_row = odd_lines(depth, itemsize), odd_lines(outputs, itemsize)
     work.x_step, work.dy_step = odd_lines(tiles * work.x_row, itemsize), odd_lines(tiles * work.dy_row, itemsize)
     return work

@@ -250,11 +250,13 @@ class Layer(metaclass=LayerType):
         y, run_back = self._forward(x, training, **fused)
         if run_back is None:
             return y, None
-        shape, versions, several = np.shape(y[0] if isinstance(y, tuple) else y), self._versions(), isinstance(y, tuple)
+        several, versions = isinstance(y, tuple), self._versions()
+        shape = y[0].shape if several else y.shape
 
         def backward(dy: Any, needs_input: bool = True) -> np.ndarray | None:
-            if not several or dy[0] is not None:        # of several results the first one has a gradient
-                check_array(self.label, "dy", dy[0] if several else dy, shape[1:], self.dtype, len_=shape[0])
+            first = dy[0] if several else dy            # of several results the first one has a gradient, or none has
+            if first is not None or not several:
+                check_array(self.label, "dy", first, shape[1:], self.dtype, len_=shape[0])
             if self._versions() != versions:
                 why = "the weights changed since forward; backward needs a new forward in training mode"
                 raise ValueError(f"{self.label}: {why}")

@@ -35,10 +35,10 @@ from convkit.model.graph import Graph, Step
 
 __all__ = ["Folded", "folded", "fused"]
 
-FOLDS = (Conv1D, Conv2D, Conv3D, Dense)                 # their filters can hold a scale for each output
-TAKES_RESIDUAL = (BatchNorm, Conv1D, Conv2D, Conv3D)
+CONVS, POOLS = (Conv1D, Conv2D, Conv3D), (MaxPool1D, MaxPool2D, MaxPool3D)
+FOLDS = (*CONVS, Dense)                                 # their filters can hold a scale for each output
+TAKES_RESIDUAL = (BatchNorm, *CONVS)
 TAKES_RELU = (*TAKES_RESIDUAL, Add, ConvTranspose1D, ConvTranspose2D, ConvTranspose3D, Dense)
-POOLS, POOLED = (MaxPool1D, MaxPool2D, MaxPool3D), (Conv1D, Conv2D, Conv3D)
 TAKES, NAMES = {ReLU: TAKES_RELU, ReLU6: (BatchNorm,)}, {ReLU: "relu", ReLU6: "relu6"}
 
 
@@ -97,7 +97,7 @@ def _is(step: Step | None, kinds: tuple[type, ...]) -> bool:
 
 def _rectifies(step: Step | None) -> bool:
     """Whether a step is that of a convolution with a ReLU."""
-    return step is not None and type(step.layer) in POOLED and "relu" in (step.layer.activation, step.fused.get("activation"))
+    return step is not None and type(step.layer) in CONVS and "relu" in (step.layer.activation, step.fused.get("activation"))
 
 
 class Folded:

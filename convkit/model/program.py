@@ -21,32 +21,25 @@ from convkit.layers import (
     AvgPool1D,
     AvgPool2D,
     AvgPool3D,
-    Conv1D,
-    Conv2D,
-    Conv3D,
     Dense,
     GlobalAvgPool1D,
     GlobalAvgPool2D,
     GlobalAvgPool3D,
-    MaxPool1D,
-    MaxPool2D,
-    MaxPool3D,
 )
-from convkit.model.fuse import Folded
+from convkit.model.fuse import FOLDS, POOLS, Folded
 from convkit.model.graph import Graph, run_step
 from convkit.model.graph import Step as Use
-from convkit.ops import bound, check
+from convkit.ops import bound, check, scratch
 
 __all__ = ["Programs"]
 
 MOST = 8                                                # programs that a model keeps
 SEEN = 32                                               # shapes that it remembers to have met
 INPUTS, AXES = 3, 5                                     # as _core/call.pyx has them
-KEPT = 1 << 26                                          # bytes of memory that a model keeps between two calls
-HUGE, LINE = 1 << 21, 64                                # bytes of a huge page, and of a cache line
+SHARED, PYTHON = "shared", "python"                     # steps whose result is the memory of x, or that run as ever
 
-CONVOLUTIONS = (Conv1D, Conv2D, Conv3D, Dense, Folded)
-MAXIMA, MEANS = (MaxPool1D, MaxPool2D, MaxPool3D), (AvgPool1D, AvgPool2D, AvgPool3D)
+CONVOLUTIONS = (*FOLDS, Folded)
+MEANS = (AvgPool1D, AvgPool2D, AvgPool3D)
 GLOBAL = (GlobalAvgPool1D, GlobalAvgPool2D, GlobalAvgPool3D)
 
 
@@ -58,7 +51,7 @@ class Programs:
         self.known = all(_is_ours(step.layer) for step in graph.steps) and len(graph.inputs) <= INPUTS
         self.kept: tuple[Program, ...] = ()
         self.seen: dict[tuple, int] = {}                # how often such arrays came
-        self.memory, self.lock = (np.empty(0, np.uint8), 0), threading.Lock()  # and where the first huge page begins
+        self.memory, self.lock = np.empty(0, np.uint8), threading.Lock()  # its own, as steps borrow the scratch of all calls
 
     def __reduce__(self) -> tuple:
         return Programs, (self.graph,)                  # a copy remembers nothing
@@ -89,23 +82,17 @@ class Programs:
         return y
 
     def _run(self, program: Program, arrays: list[np.ndarray]) -> list[np.ndarray] | None:
-        mine = program.size <= KEPT and self.lock.acquire(blocking=False)
+        mine = program.size <= scratch.MOST and self.lock.acquire(blocking=False)
         try:
-            memory, start = self.memory
-            if not mine or len(memory) < program.size + HUGE:
-                memory, start = _memory(program.size)
+            memory = self.memory
+            if not mine or len(memory) < program.size:
+                memory = scratch.on_huge_pages("predict", program.size)
                 if mine:
-                    self.memory = memory, start
-            return program.run(arrays, start)
+                    self.memory = memory
+            return program.run(arrays, layout.address(memory))
         finally:
             if mine:
                 self.lock.release()
-
-
-def _memory(size: int) -> tuple[np.ndarray, int]:
-    """So many bytes, and the address of the first huge page: scratch that is scattered over many small ones is slow."""
-    memory = check.empty((size + HUGE,), np.uint8, "predict")
-    return memory, -(-layout.address(memory) // HUGE) * HUGE
 
 
 def _is_ours(layer: Any) -> bool:
@@ -136,7 +123,7 @@ class Maker:
         self.graph, self.useful, self.possible = graph, False, True
         self.slots: dict[int, tuple[tuple[int, ...], np.dtype]] = {}
         self.root: dict[int, int] = {}                  # the slot whose memory it is
-        self.bound: list[tuple[Use, list[tuple[Any, Callable | None]] | None, Any]] = []
+        self.bound: list[tuple[Use, bound.Bound | str, Any]] = []  # the pass of a step, or what else it is; and its bias
         self.held: list[Held] = []                      # what the steps were made of
         for slot, x in zip(graph.inputs, arrays, strict=True):
             self._slot(slot, x)
@@ -154,14 +141,14 @@ class Maker:
             same = layout.address(x) == layout.address(y) and x.nbytes == y.nbytes
             self.possible &= len(given) == len(found) == 1 and same
             self.root[step.results[0]] = self.root[step.sources[0]]
-            self.bound.append((step, [], None))
+            self.bound.append((step, SHARED, None))
             return
         held = [] if step.layer.is_model else _held(step.layer)  # first: what changes during packing is noticed later
-        runs, b = _bound(step, given[0], y)
-        if runs is not None:
+        found, b = _bound(step, given[0], y)
+        if found is not None:
             self.useful = True
             self.held += held
-        self.bound.append((step, runs, b))
+        self.bound.append((step, found or PYTHON, b))
 
     def program(self, threads: int) -> Program | None:
         """All of it, or None where it would be of no use."""
@@ -171,11 +158,11 @@ class Maker:
         numbers = {slot: i for i, slot in enumerate(self.slots)}
         last, python = self._lives()
         steps: list[Step] = []
-        for place, (use, runs, b) in enumerate(self.bound):
+        for place, (use, how, b) in enumerate(self.bound):
             over = {root for root in python if last[root] == place} - outputs
             drops = tuple(numbers[slot] for slot, root in self.root.items() if root in over)
-            steps += _steps(use, runs, b, numbers, drops)
-        room = max((fast.room for _, runs, _ in self.bound if runs for fast, _ in runs), default=0)
+            steps.append(_step(use, how, b, numbers, drops))
+        room = max((how[0].room for _, how, _ in self.bound if how not in (SHARED, PYTHON)), default=0)
         places, size = self._places(last, python | outputs | set(self.graph.inputs), room)
         slots = [(places.get(slot, -1), *self.slots[slot], _bytes(*self.slots[slot])) for slot in numbers]
         offsets = np.array([*(slot[0] for slot in slots), _lines(8 * len(slots) + 8)], np.intp).tobytes()
@@ -186,9 +173,9 @@ class Maker:
     def _lives(self) -> tuple[dict[int, int], set[int]]:
         """The last step that reads each memory, and which memory Python makes."""
         last, python = {}, set()
-        for place, (use, runs, _) in enumerate(self.bound):
+        for place, (use, how, _) in enumerate(self.bound):
             last.update((self.root[slot], place) for slot in (*use.sources, *use.results))
-            if runs is None:
+            if how is PYTHON:
                 python.update(use.results)
         return last, python
 
@@ -229,19 +216,17 @@ def _bytes(shape: tuple[int, ...], dtype: np.dtype) -> int:
 
 def _lines(size: int) -> int:
     """Bytes up to the end of a cache line, and one line more: neighbours a power of two apart would meet in one set."""
-    return (-(-size // LINE) + 1) * LINE
+    return (-(-size // scratch.LINE) + 1) * scratch.LINE
 
 
-def _steps(use: Use, runs: Any, b: Any, numbers: dict[int, int], drops: tuple[int, ...]) -> list[Step]:
+def _step(use: Use, how: bound.Bound | str, b: Any, numbers: dict[int, int], drops: tuple[int, ...]) -> Step:
     sources, results = (tuple(numbers[slot] for slot in slots) for slots in (use.sources, use.results))
-    if runs is None:
-        return [Step(partial(_plainly, use), sources, results, drops)]
-    if not runs:
-        return [Step(None, sources, results, drops)]
-    residual, (first, *more) = sources[1] if use.residual else -1, runs
-    steps = [Step(first[0], sources, results, (), residual, b, first[1])]
-    steps += [Step(fast, results, results, ()) for fast, _ in more]
-    return [*steps, *([Step(None, results, results, drops)] if drops else [])]
+    if how is PYTHON:
+        return Step(partial(_plainly, use), sources, results, drops)
+    if how is SHARED:
+        return Step(None, sources, results, drops)
+    fast, plainly = how
+    return Step(fast, sources, results, drops, sources[1] if use.residual else -1, b, plainly)
 
 
 def _plainly(use: Use, *given: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -250,8 +235,8 @@ def _plainly(use: Use, *given: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(map(np.ascontiguousarray, found if len(use.results) > 1 else (found,)))
 
 
-def _bound(step: Use, x: np.ndarray, y: np.ndarray) -> tuple[list | None, Any]:
-    """The passes of a step, the first from x to y and others in place, and the bias; None if they are not known."""
+def _bound(step: Use, x: np.ndarray, y: np.ndarray) -> tuple[bound.Bound | None, Any]:
+    """The pass of a step from x to y, or None if it is not known, and the bias."""
     layer, kind = step.layer, type(step.layer)
     how = getattr(layer, "how", None)
     if not x.flags.c_contiguous or x.dtype != y.dtype or x.dtype not in check.FLOATS:
@@ -259,16 +244,16 @@ def _bound(step: Use, x: np.ndarray, y: np.ndarray) -> tuple[list | None, Any]:
     if kind in CONVOLUTIONS:
         return _convolution(step, x, y)
     found = None
-    if kind in MAXIMA and not layer.return_indices:
+    if kind in POOLS and not layer.return_indices:
         found = bound.max_pool("max_pool", x.shape, layer.kernel_size, how, x.dtype)
     elif kind in MEANS:
         found = bound.avg_pool("avg_pool", x.shape, layer.kernel_size, how, x.dtype)
     elif kind in GLOBAL:
         found = bound.global_avg_pool("avg_pool", x.shape, x.dtype)
-    return None if found is None else [found], None
+    return found, None
 
 
-def _convolution(step: Use, x: np.ndarray, y: np.ndarray) -> tuple[list | None, Any]:
+def _convolution(step: Use, x: np.ndarray, y: np.ndarray) -> tuple[bound.Bound | None, Any]:
     layer = step.layer
     act = step.fused.get("activation")
     if type(layer) is Folded:
@@ -279,5 +264,4 @@ def _convolution(step: Use, x: np.ndarray, y: np.ndarray) -> tuple[list | None, 
     else:
         filters, b, act = layer.packed(), layer.params["b"].value if layer.bias else None, act or layer.activation
     shape = (len(x), 1, x.shape[1]) if type(layer) is Dense else x.shape
-    found = bound.convolution("predict", shape, filters, b, layer.how, {"relu": 1, "relu6": 6}.get(act, 0), x.dtype)
-    return None if found is None else [found], b
+    return bound.convolution("predict", shape, filters, b, layer.how, {"relu": 1, "relu6": 6}.get(act, 0), x.dtype), b

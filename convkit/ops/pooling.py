@@ -67,7 +67,7 @@ def bind(
 ) -> core.Bound | None:  # fmt: skip
     """A forward pass on contiguous floats, channels last, checked and planned once; None if it is made in stages."""
     pool = _plan(op, x_shape, kernel_size, stride, padding, dilation, ceil_mode)
-    if pool.stages >= plan.STAGES:
+    if pool.in_stages:
         return None
     threads = cpu.thread_count(None, op)[0] if pool.reads > SERIAL_READS else 0
     shapes = check.lifted_shape(pool.x_shape), check.lifted_shape(pool.out_shape)
@@ -97,7 +97,7 @@ def max_pool(op, rank, x, kernel_size, stride, padding, dilation, ceil_mode, ret
 
 
 def _maxima(pool: plan.Pool, x, y, threads: int) -> None:
-    if pool.stages >= plan.STAGES:
+    if pool.in_stages:
         pool_stages.forward(core.MAX, pool, x, y, threads)
     else:
         _walk(core.MAX, pool, x, y, threads)
@@ -224,7 +224,7 @@ def avg_pool(op, rank, x, kernel_size, stride, padding, ceil_mode, count_include
 
 
 def _means(pool: plan.Pool, count: int, x, y, threads: int) -> None:
-    if pool.stages >= plan.STAGES:
+    if pool.in_stages:
         pool_stages.forward(core.SUM, pool, x, y, threads)
         _walk(core.SHARE, pool, y, y, threads, count=count)
     else:
@@ -258,7 +258,7 @@ def _share_and_cover(pool: plan.Pool, count: int, dy, dx, threads: int) -> None:
         shares = np.empty(pool.out_shape, dy.dtype)
         _walk(core.SHARE, pool, dy, shares, threads, count=count)
         dy, count = shares, core.ONE
-    if pool.stages >= plan.STAGES:
+    if pool.in_stages:
         pool_stages.backward(pool, dy, dx, threads)
         return
     _walk(core.COVER, pool, dy, dx, threads, count=count)

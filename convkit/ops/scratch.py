@@ -26,6 +26,15 @@ _lock = threading.Lock()
 _kept = np.empty(0, np.uint8)
 
 
+def on_huge_pages(op: str, size: int) -> np.ndarray:
+    """So many bytes from the start of a huge page on, of an array that is long enough for the system to give some."""
+    try:
+        buffer = np.empty(max(LEAST, size + HUGE), np.uint8)
+    except MemoryError:
+        raise MemoryError(f"{op}: no room for {size} bytes of scratch") from None
+    return buffer[-layout.address(buffer) % HUGE :]
+
+
 @contextmanager
 def borrow(op: str, dtype: np.dtype, *sizes: int) -> Iterator[list[np.ndarray]]:
     """Arrays of `sizes` elements, until the end of the block; what they hold is undefined."""
@@ -37,15 +46,11 @@ def borrow(op: str, dtype: np.dtype, *sizes: int) -> Iterator[list[np.ndarray]]:
     mine = total <= MOST and _lock.acquire(blocking=False)
     try:
         buffer = _kept if mine else np.empty(0, np.uint8)
-        if len(buffer) < total + HUGE:
-            try:
-                buffer = np.empty(max(LEAST, total + HUGE), np.uint8)
-            except MemoryError:
-                raise MemoryError(f"{op}: no room for {total} bytes of scratch") from None
+        if len(buffer) < total:
+            buffer = on_huge_pages(op, total)
             if mine:
                 _kept = buffer
-        first = -layout.address(buffer) % HUGE
-        whole = buffer[first : first + total].view(dtype)
+        whole = buffer[:total].view(dtype)
         yield [whole[start : start + size] for start, size in zip(starts, sizes, strict=True)]
     finally:
         if mine:
