@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from convkit._core import cpu
-from convkit._core.call import Calls
-from convkit.ops import check
+from convkit._core.call import Calls, Fast, through
+from convkit.ops import check, scratch
 from convkit.ops.filters import PackedFilters
 from convkit.plan.conv import SERIAL_FLOP
 
 # With filters that are packed at each call, since they may have changed.
 PLAIN, GRADIENTS = Calls(64), Calls(64)
+LINES = 1 << 18                                         # FLOP from which lines, which need scratch, are faster than `direct`
 
 
 def keep(x, w, b, how: tuple, conv, runs, packed: PackedFilters) -> None:
@@ -17,22 +20,51 @@ def keep(x, w, b, how: tuple, conv, runs, packed: PackedFilters) -> None:
     if 0 in (*x.shape, *conv.out_shape):
         return
     op, groups, activation, threads, flip = how[0], how[4], how[6], how[8], how[10]
-    shape, dtype, relu, serial = conv.out_shape, x.dtype, activation == "relu", conv.flop <= SERIAL_FLOP
+    shape, dtype, relu, serial = conv.out_shape, x.dtype, activation == "relu", conv.work <= SERIAL_FLOP
+    count = prod(shape)
 
-    def run(x, b, filters, out):
-        y = check.empty(shape, dtype, op) if out is None else out
-        runs.forward(conv, x, filters, b, y, relu, 1 if serial else cpu.thread_count(threads, op)[0])
+    def run(x, b, filters, out, bound=None):
+        y = check.empty_again(shape, count, dtype) if out is None else out
+        together = 1 if serial else cpu.thread_count(threads, op)[0]
+        if bound is None or not bound(together, x, b, y):
+            runs.forward(conv, x, filters, b, y, relu, together)
         return y
 
     if type(w) is PackedFilters:
         small = _small(conv, runs, packed, relu) if serial else None
-        w.calls.keep((x, b), shape, how, small or (lambda arrays, out: run(*arrays, packed, out)), w.w)
+        bound = _Bound(conv, runs, packed, relu, op)
+        w.calls.keep((x, b), shape, how, small or (lambda arrays, out: run(*arrays, packed, out, bound)), w.w)
     elif not flip:
         PLAIN.keep((x, b, w), shape, how, lambda a, out: run(a[0], a[1], PackedFilters(a[2], groups, keeps=False), out))
 
 
 def _small(conv, runs, packed: PackedFilters, relu: bool):
-    """The forward pass without a function of Python, where there is one with the same bits: lines need room for copies."""
+    """The forward pass without a function of Python, where there is one; what lines (`first`) gain, such calls lose."""
     from convkit.ops import direct, first
 
-    return direct.bind(conv, packed, relu, 0) if runs in (direct, first) else None
+    return direct.bind(conv, packed, relu, 0) if runs is direct or (runs is first and conv.flop < LINES) else None
+
+
+class _Bound:
+    """The forward pass of an algorithm on arrays of known sizes, for each number of threads that it was called with."""
+
+    def __init__(self, conv, runs, packed: PackedFilters, relu: bool, op: str):
+        self.conv, self.runs, self.packed, self.relu, self.op = conv, runs, packed, relu, op
+        self.kept: dict[int, Fast] = {}
+
+    def __call__(self, threads: int, x, b, y) -> bool:
+        """Whether it is done; not where the algorithm has no such form, or the result is not finite."""
+        fast = self.kept.get(threads)
+        if fast is None:
+            fast = self.runs.bind(self.conv, self.packed, self.relu, threads) if hasattr(self.runs, "bind") else None
+            if fast is None:
+                return False
+            self.kept[threads] = fast
+        if not fast.room:
+            return through(fast, x, b, y, None)
+        room, mine = scratch.take(self.op, fast.room)
+        try:
+            return through(fast, x, b, y, room)
+        finally:
+            if mine:
+                scratch.give_back()

@@ -24,7 +24,7 @@ def convolution(op: str, x_shape, packed: PackedFilters, b, how: dict, relu: int
     runs = engine.module(planned, "forward", "auto", dtype.itemsize, op)
     if not hasattr(runs, "bind") or 0 in (*planned.x_shape, *planned.out_shape):
         return None
-    threads = cpu.thread_count(None, op)[0] if planned.flop > SERIAL_FLOP else 0
+    threads = cpu.thread_count(None, op)[0] if planned.work > SERIAL_FLOP else 0
     if relu == 6 and not hasattr(runs, "CLIPS"):
         return None
     fast = runs.bind(planned, packed, relu, threads)

@@ -173,11 +173,16 @@ def empty(shape, dtype, op: str, zeros: bool = False) -> np.ndarray:
     """A new array; unless it is small it starts on a cache line."""
     dtype = np.dtype(dtype)
     geometry.check_bytes(shape, dtype.itemsize, op)
-    count, spare = prod(shape), ALIGNMENT // dtype.itemsize
+    return empty_again(shape, prod(shape), dtype, zeros)
+
+
+def empty_again(shape: tuple[int, ...], count: int, dtype: np.dtype, zeros: bool = False) -> np.ndarray:
+    """`empty` for a shape that is known to fit."""
     make = np.zeros if zeros else np.empty
     if count < SMALL:
         return make(shape, dtype)
-    size, again = (count + spare) * dtype.itemsize, pages.current()
+    spare, again = ALIGNMENT // dtype.itemsize, pages.current()
+    size = (count + spare) * dtype.itemsize
     if again is None or size < pages.LEAST:
         buffer = make(count + spare, dtype)
     else:

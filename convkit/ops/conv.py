@@ -91,7 +91,7 @@ def _conv(rank, x, w, b, residual, out, how):
     b = None if b is None else check.bias(b, conv.outputs, op)
     residual = None if residual is None else check.residual(residual, conv.out_shape, first, op)
     check.same_dtype(op, x=x, w=packed.w, b=b, residual=residual)
-    threads = workers(threads, conv.flop, op)
+    threads = workers(threads, conv.work, op)
     y = check.result(out, conv.out_shape, x.dtype, first, (x, packed.w, b, residual), op)
     runs = chosen(conv, "forward", pad_mode, algorithm, x.itemsize, op)
     if not first and residual is None:

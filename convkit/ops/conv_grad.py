@@ -42,7 +42,7 @@ def _conv_grad(op, rank, dy, x, w, stride, padding, dilation, groups, layout, ne
     conv = planned(op, x.shape, packed.w.shape, stride, padding, dilation, groups)
     check.same_dtype(op, dy=dy, x=x, w=packed.w)
     check.gradient(dy, conv.out_shape, first, op)
-    threads = workers(threads, conv.flop, op)
+    threads = workers(threads, conv.work, op)
     by = {which: chosen(conv, which, pad_mode, algorithm, x.itemsize, op) for which, name in GRADIENTS if name in needs}
     if not first and not flip:
         _keep(arrays, how, conv, by, packed)
@@ -65,7 +65,7 @@ def _keep(arrays: tuple, how: tuple, conv, by: dict, packed: PackedFilters) -> N
     """Remembers a call on channels-last arrays dy, x and w that has passed all checks, as `again.keep` does."""
     if 0 in (*conv.x_shape, *conv.out_shape):
         return
-    op, groups, threads, bias, serial = how[0], how[4], how[8], "b" in how[6], conv.flop <= SERIAL_FLOP
+    op, groups, threads, bias, serial = how[0], how[4], how[8], "b" in how[6], conv.work <= SERIAL_FLOP
 
     def run(dy_and_x, filters):
         count = 1 if serial else cpu.thread_count(threads, op)[0]

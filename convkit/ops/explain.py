@@ -98,7 +98,7 @@ def explain(
     count, reason = cpu.thread_count(threads)
     read = transposed if op.startswith("conv_transpose") else plainly
     planned, which, parts = read(op, x_shape, w_shape, dtype.itemsize, **how)
-    if planned.flop <= conv.SERIAL_FLOP and count > 1:
+    if planned.work <= conv.SERIAL_FLOP and count > 1:
         count, reason = 1, "too little work to share"
     name, about = told_of(parts or [(planned, 0)], which, algorithm, dtype.itemsize, count)
     return Explanation(

@@ -35,23 +35,38 @@ def on_huge_pages(op: str, size: int) -> np.ndarray:
     return buffer[-layout.address(buffer) % HUGE :]
 
 
+def take(op: str, size: int) -> tuple[np.ndarray, bool]:
+    """At least so many bytes, and whether they are to be given back."""
+    global _kept
+    mine = size <= MOST and _lock.acquire(blocking=False)
+    if mine and len(_kept) >= size:
+        return _kept, True
+    try:
+        buffer = on_huge_pages(op, size)
+    except MemoryError:
+        if mine:
+            _lock.release()
+        raise
+    if mine:
+        _kept = buffer
+    return buffer, mine
+
+
+def give_back() -> None:
+    _lock.release()
+
+
 @contextmanager
 def borrow(op: str, dtype: np.dtype, *sizes: int) -> Iterator[list[np.ndarray]]:
     """Arrays of `sizes` elements, until the end of the block; what they hold is undefined."""
-    global _kept
     starts, total = [], 0
     for size in sizes:
         starts.append(total // dtype.itemsize)
         total += -(-size * dtype.itemsize // LINE) * LINE
-    mine = total <= MOST and _lock.acquire(blocking=False)
+    buffer, mine = take(op, total)
     try:
-        buffer = _kept if mine else np.empty(0, np.uint8)
-        if len(buffer) < total:
-            buffer = on_huge_pages(op, total)
-            if mine:
-                _kept = buffer
         whole = buffer[:total].view(dtype)
         yield [whole[start : start + size] for start, size in zip(starts, sizes, strict=True)]
     finally:
         if mine:
-            _lock.release()
+            give_back()

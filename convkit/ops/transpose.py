@@ -52,7 +52,7 @@ def _transpose(
     b = None if b is None else check.bias(b, conv.channels, op)
     check.same_dtype(op, x=x, w=packed.w, b=b)
     runs = engine.module(conv, "input", algorithm, x.itemsize, op)
-    threads = workers(threads, conv.flop, op)
+    threads = workers(threads, conv.work, op)
     y = check.result(out, conv.x_shape, x.dtype, first, (x, packed.w, b), op)
     engine.transposed(runs, conv, x, packed, b, y, activation == "relu", threads)
     return check.returned(y, out, first)

@@ -34,7 +34,7 @@ def _grad(op, rank, dy, x, w, stride, padding, output_padding, dilation, groups,
     conv = planned(op, x.shape, packed.w.shape, stride, padding, output_padding, dilation, groups)
     check.same_dtype(op, dy=dy, x=x, w=packed.w)
     check.gradient(dy, conv.x_shape, first, op)
-    threads = workers(threads, conv.flop, op)
+    threads = workers(threads, conv.work, op)
     dx = dw = db = None
     if "x" in needs:
         runs = engine.module(conv, "forward", algorithm, x.itemsize, op)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 PLANS = 64                                              # kept: the layers of a network; each holds about 12 kB
 SERIAL_FLOP = 1 << 20                                   # less than about 8 us: not worth waking another thread
+WEIGHT_FLOP = 8                                         # as long as reading one weight takes, where few pixels use it
 
 
 class Conv:
@@ -64,6 +65,11 @@ class Conv:
         """Multiply-adds of one pass, times two; taps in the padding count."""
         window = prod(a.kernel for a in self.axes) * (self.channels // self.groups)
         return 2 * self.batch * self.outputs * prod(a.out for a in self.axes) * window
+
+    @cached_property
+    def work(self) -> int:
+        """What it takes, in FLOP, to compare with SERIAL_FLOP: a Dense layer of one row only reads its weights."""
+        return work(self.flop, prod(self.w_shape))
 
     @cached_property
     def windows(self) -> np.ndarray:
@@ -262,6 +268,10 @@ def conv(x_shape, w_shape, stride, padding, dilation, groups: int) -> Conv:
     return Conv(batch, channels, outputs, groups, (*flat, *axes), rank)
 
 
+def work(flop: int, weights: int) -> int:
+    return max(flop, WEIGHT_FLOP * weights)
+
+
 BLOCK = 96                                              # target pixels of a task: whole tiles of every height
 FEW_TAPS = 4                                            # for more of them half a block amortizes the tables
 PANEL_BYTES = 1 << 20                                   # packed filters that a task walks over: a share of L2
@@ -278,7 +288,8 @@ def tiling(pixels: int, taps: int, depth: int, cols: int, groups: int, tile, ite
     pixels, panels = max(1, pixels), max(1, -(-cols // (vector * vecs)))
     together = max(1, min(panels, PANEL_BYTES // max(1, taps * depth * vector * vecs * itemsize)))
     block = BLOCK if taps <= FEW_TAPS else BLOCK // 2
-    if 2 * pixels * taps * depth * cols * groups > SERIAL_FLOP:
+    weights = taps * depth * cols * groups
+    if work(2 * pixels * weights, weights) > SERIAL_FLOP:
         while together > 1 and tasks(pixels, block, panels, together) * groups < TASKS:
             together = -(-together // 2)
         while block > LEAST and tasks(pixels, block, panels, together) * groups < TASKS:
