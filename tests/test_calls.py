@@ -82,7 +82,10 @@ def test_repeated_calls_of_every_algorithm(algorithm, size):
     groups = {"depthwise": 16, "grouped": 4}.get(algorithm, 1)
     w, x = filters(16, 16, groups=groups), images(1, size, size, 16)
     how = {"padding": 1, "groups": groups, "algorithm": algorithm}
-    assert_same_bits(known(convkit.pack_filters(w, groups=groups), x, **how), convkit.conv2d(x, w, **how))
+    packed = convkit.pack_filters(w, groups=groups)
+    for value, threads in ((1, 1), (np.inf, 2), (np.nan, 3), (2, 3)):
+        x[0, 3, 2, 5] = value
+        assert_same_bits(known(packed, x, threads=threads, **how), convkit.conv2d(x, w, **how))
 
 
 def test_the_call_of_a_tiny_layer_is_direct():

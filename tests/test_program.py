@@ -119,6 +119,7 @@ def test_changed_weights_are_seen():
         lambda: norm.buffers["mean"].__iadd__(0.5),
         lambda: norm.buffers.update(var=norm.buffers["var"] * 2),
         lambda: norm.params["w"].writable().__imul__(3),
+        lambda: setattr(norm, "eps", 1.0),
         lambda: model.set_weights(other),
         lambda: model.fit(x, np.array([0, 1]), verbose=0),
     ]

@@ -103,7 +103,7 @@ def _rectifies(step: Step | None) -> bool:
 class Folded:
     """A convolution and the batch norm after it as one convolution.
 
-    The filters are made anew when the weights or the running statistics are others.
+    The filters are made anew when the weights, the running statistics or `eps` are others.
     """
 
     several = is_model = False
@@ -127,7 +127,7 @@ class Folded:
 
     def _filters(self) -> tuple[Any, np.ndarray] | None:
         params = [*self.conv.params.values(), *self.norm.params.values()]
-        made_of = [(id(p), p.version) for p in params], [a.tobytes() for a in self.norm.buffers.values()]
+        made_of = [(id(p), p.version) for p in params], [a.tobytes() for a in self.norm.buffers.values()], self.norm.eps
         if self._made is None or self._made[0] != made_of:
             self._made = made_of, self._fold()
         return self._made[1]

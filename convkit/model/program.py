@@ -199,7 +199,7 @@ def _held(layer: Any) -> list[Held]:
     """What the passes of a layer are made of."""
     held = []
     for one in (layer.conv, layer.norm) if type(layer) is Folded else (layer,):
-        held += [Held(vars(one), name) for name in ("params", "buffers")]
+        held += [Held(vars(one), name) for name in ("params", "buffers", "eps") if name in vars(one)]
         held += [Held(one.params, name, param.version) for name, param in one.params.items()]
         held += [Held(one.buffers, name, None, array.tobytes()) for name, array in one.buffers.items()]
     return held
