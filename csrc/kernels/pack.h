@@ -21,11 +21,14 @@ static void pack_panel(ptrdiff_t depth, ptrdiff_t cols, ptrdiff_t vecs, const vo
         }
         return;
     }
-    enum { RUN = 16 };                             /* filters are read along their depth, a cache line at a time */
-    for (ptrdiff_t start = 0; start < depth; start += RUN) {
-        const ptrdiff_t run = depth - start < RUN ? depth - start : RUN;
-        for (ptrdiff_t v = 0; v < width; v++)
-            for (ptrdiff_t k = start; k < start + run; k++)
-                to[k * width + v] = v < cols ? from[k * depth_step + v * col_step] : 0;
-    }
+    for (ptrdiff_t k = 0; k < depth; k += VL)      /* filters are read along their depth */
+        for (ptrdiff_t v = 0; v < width; v += VL) {
+            const ptrdiff_t last = k + VL < depth ? k + VL : depth;
+            if (depth_step == 1 && k + VL == last && v + VL <= cols)
+                turn(from + k + v * col_step, col_step, to + k * width + v, width);
+            else
+                for (ptrdiff_t c = v; c < v + VL; c++)
+                    for (ptrdiff_t i = k; i < last; i++)
+                        to[i * width + c] = c < cols ? from[i * depth_step + c * col_step] : 0;
+        }
 }

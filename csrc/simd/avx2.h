@@ -2,6 +2,7 @@
 #include <immintrin.h>
 
 #define CK_ISA avx2
+#define CK_BYTES 32
 #define CK_TILE_ROWS { 0, 8, 6 }
 enum { VECS = 2, SUMS = 10, FREE_MASKS = 0, FUSES = 1 };
 

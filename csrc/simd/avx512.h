@@ -2,6 +2,7 @@
 #include <immintrin.h>
 
 #define CK_ISA avx512
+#define CK_BYTES 64
 #define CK_TILE_ROWS { 0, 14, 12, 8, 6 }
 enum { VECS = 4, SUMS = 25, FREE_MASKS = 1, FUSES = 1 };
 

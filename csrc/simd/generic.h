@@ -1,5 +1,6 @@
 /* Any CPU: vectors of 16 bytes in the compiler's own arithmetic, fused only where the machine fuses. */
 #define CK_ISA generic
+#define CK_BYTES 16
 #define CK_TILE_ROWS { 0, 8, 4 }
 enum { VECS = 2, SUMS = 10, FREE_MASKS = 1, FUSES = 0 };
 

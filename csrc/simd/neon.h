@@ -2,6 +2,7 @@
 #include <arm_neon.h>
 
 #define CK_ISA neon
+#define CK_BYTES 16
 #define CK_TILE_ROWS { 0, 12, 12, 8 }
 enum { VECS = 3, SUMS = 25, FREE_MASKS = 0, FUSES = 1 };
 
