@@ -27,7 +27,8 @@ typedef struct {
     int resume;                                    /* CK_BIAS, CK_STORED or CK_RESIDUAL */
     ptrdiff_t residual;                            /* bytes from each output to what is added to it */
     int relu;
-    const void *next;                              /* a panel that is read soon, to be fetched; NULL fetches the next rows */
+    const void *next;                              /* what is read soon, to be fetched; NULL fetches the next rows */
+    ptrdiff_t pieces;                              /* of it, one for each tile of line_tiles, over and over */
 } ck_finish;
 
 /* One operand of a filter gradient: `lines` runs of equally spaced pixels. */

@@ -16,6 +16,7 @@ cdef extern from "convkit.h" nogil:
         Py_ssize_t residual
         int relu
         const void *next
+        Py_ssize_t pieces
 
     ctypedef struct ck_patch:
         const void *origin

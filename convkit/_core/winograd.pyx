@@ -20,6 +20,7 @@ from convkit._core.winograd_pack cimport Filters, at_points, filters_of
 cdef enum:
     SLICES = 8                                  # most taps along d, as in plan/winograd.py
     LINE = 64                                   # bytes
+    MANY = 1 << 20                              # pieces that never start again
     NEAR = 3 << 18                              # bytes of filters at their points that stay in a cache
 
 
@@ -43,6 +44,12 @@ cdef struct Work:                               # what all tasks of a pass share
     unsigned char *odd
     Py_ssize_t residual                         # bytes from the target to what is added to it
     bint adds, relu, flush
+    bint fetches                                # the images, not the filters, are far away
+
+
+cdef struct Soon:                               # what a product fetches on the way, in pieces: `pieces` of ck_finish
+    const char *next
+    Py_ssize_t pieces
 
 
 cdef inline char *chunk_at(const Work *work, const char *v, Py_ssize_t slice, Py_ssize_t chunk) noexcept nogil:
@@ -75,15 +82,29 @@ cdef void transform(const Work *work, const Area *area, Py_ssize_t group, Py_ssi
                 next_tile(points, row)
 
 
+cdef inline char *target_line(const Work *work, Py_ssize_t line) noexcept nogil:
+    cdef Py_ssize_t plane = line // work.h.count
+    return (work.target + plane // work.target_depth * work.target_stride[0]
+            + plane % work.target_depth * work.target_stride[1] + work.h.tile[line % work.h.count].target * work.target_stride[2])
+
+
+cdef inline const char *source_line(const Work *work, Py_ssize_t line) noexcept nogil:
+    """Of the last slice, which no plane before has read."""
+    cdef Py_ssize_t plane = line // work.h.count
+    return (work.source + plane // work.target_depth * work.source_stride[0]
+            + (plane % work.target_depth + work.slice_first + (work.slices - 1) * work.slice_step) * work.source_stride[1]
+            + work.h.tile[line % work.h.count].source * work.source_stride[2])
+
+
 cdef void multiply(const Work *work, const Area *area, Py_ssize_t point, Py_ssize_t slices, Py_ssize_t depth, int vecs,
-                   const char *v, const char *panel, const char *next, bint resume, char *m) noexcept nogil:
+                   const char *v, const char *panel, Soon ahead, bint resume, char *m) noexcept nogil:
     """One point: the tiles of an area that have it, times some rows of a panel."""
     cdef const void *taps[SLICES]
     cdef ck_finish finish
     cdef Py_ssize_t s, count = tiles_used(&work.h, &work.w, area, point, work.places_w)
     for s in range(slices):
         taps[s] = chunk_at(work, v, s, 0) + point * work.v_step * work.itemsize
-    finish.bias, finish.relu, finish.cols, finish.next = NULL, 0, vecs * work.k.vector, next
+    finish.bias, finish.relu, finish.cols, finish.next, finish.pieces = NULL, 0, vecs * work.k.vector, ahead.next, ahead.pieces
     finish.resume = CK_STORED if resume else CK_BIAS
     if count:
         work.k.line_tiles(count, vecs, slices, depth, taps, work.v_row, panel, m + point * work.m_step * work.itemsize,
@@ -97,10 +118,8 @@ cdef bint fold(const Work *work, const Area *area, Py_ssize_t group, Py_ssize_t 
     cdef void *points[KINDS * KINDS]
     cdef const Tile *th = &work.h.tile[line % work.h.count]
     cdef const Tile *tw
-    cdef Py_ssize_t d = line // work.h.count % work.target_depth, n = line // (work.h.count * work.target_depth), i
-    cdef Py_ssize_t row = work.m_row * work.itemsize
-    cdef char *origin = (work.target + n * work.target_stride[0] + d * work.target_stride[1]
-                         + th.target * work.target_stride[2] + (group * work.cols + channel) * work.itemsize)
+    cdef Py_ssize_t row = work.m_row * work.itemsize, i
+    cdef char *origin = target_line(work, line) + (group * work.cols + channel) * work.itemsize
     cdef int odd = 0
     how.bias = work.bias + (group * work.cols + channel) * work.itemsize if work.bias != NULL else NULL
     how.relu, how.adds, how.residual = work.relu, work.adds, work.residual
@@ -114,7 +133,27 @@ cdef bint fold(const Work *work, const Area *area, Py_ssize_t group, Py_ssize_t 
         work.k.wino_output(&how, <const void **>points, work.m_step, channels, origin + tw.target * work.target_stride[3], &odd)
         next_tile(points, row)
     if odd:
-        work.odd[n] = 1
+        work.odd[line // (work.h.count * work.target_depth)] = 1
+
+
+cdef Soon images_soon(const Work *work, const Area *area, Py_ssize_t part) noexcept nogil:
+    """What a part of the products, one of a point and a panel, fetches: some of this block's target or the next one's source.
+
+    Nothing else waits for memory while the products are made, and nothing would be made while the transforms wait.
+    """
+    cdef Py_ssize_t half = (work.points * work.panels + 1) // 2
+    cdef Py_ssize_t all_lines = work.images * work.target_depth * work.h.count
+    cdef const char *first
+    cdef const char *last
+    cdef Soon it
+    if part < half:
+        first, last = target_line(work, area.first_line), target_line(work, area.last_line)
+    else:
+        first = source_line(work, area.last_line)
+        last = source_line(work, min(all_lines, 2 * area.last_line - area.first_line))
+        part -= half
+    it.next, it.pieces = first + (last - first) // half * part, MANY
+    return it
 
 
 cdef void block(const Work *work, Py_ssize_t number, char *scratch) noexcept nogil:
@@ -127,6 +166,7 @@ cdef void block(const Work *work, Py_ssize_t number, char *scratch) noexcept nog
     cdef char *m = scratch if work.in_place else scratch + work.slices * work.points * work.v_step * work.itemsize
     cdef const char *panel
     cdef Area area
+    cdef Soon ahead
     cdef ck_mode mode = ck_flush_subnormals(work.flush)
     all_lines = work.images * work.target_depth * work.h.count
     area.first_line = all_lines * (number % blocks // work.column_blocks) // work.line_blocks
@@ -140,8 +180,12 @@ cdef void block(const Work *work, Py_ssize_t number, char *scratch) noexcept nog
             start = panel_start(work.words, work.panels, p)
             vecs = panel_start(work.words, work.panels, p + 1) - start
             panel = work.filters + ((group * work.points + point) * work.u_step + start * panel_depth) * work.itemsize
-            multiply(work, &area, point, work.slices, work.depth, <int>vecs, scratch, panel,
-                     panel + vecs * panel_depth * work.itemsize, False,
+            if work.fetches:
+                ahead = images_soon(work, &area, point * work.panels + p)
+            else:
+                ahead.next = panel + vecs * panel_depth * work.itemsize
+                ahead.pieces = (vecs * work.k.vector * work.itemsize + LINE - 1) // LINE
+            multiply(work, &area, point, work.slices, work.depth, <int>vecs, scratch, panel, ahead, False,
                      m + (start - first) * work.k.vector * work.itemsize)
     start = first * work.k.vector
     vecs = min(work.cols, panel_start(work.words, work.panels, last_panel) * work.k.vector) - start
@@ -159,6 +203,7 @@ cdef void through(const Work *work, const Area *area, const Filters *f, Py_ssize
     cdef Py_ssize_t step = odd_lines(work.chunk * width, work.itemsize), line, point, s, c, depth
     cdef char *u = scratch + work.points * work.m_step * work.itemsize
     cdef char *aside = u + work.points * step * work.itemsize
+    cdef Soon nothing = Soon(NULL, 0)
     cdef ck_mode mode = ck_flush_subnormals(work.flush)
     for s in range(work.slices):
         for c in range(work.chunks):
@@ -166,7 +211,7 @@ cdef void through(const Work *work, const Area *area, const Filters *f, Py_ssize
             at_points(f, group, s, c * work.chunk, depth, channel, cols, <int>vecs, u, step, aside)
             for point in range(work.points):
                 multiply(work, area, point, 1, depth, <int>vecs, chunk_at(work, v, s, c), u + point * step * work.itemsize,
-                         NULL, s + c > 0, scratch)
+                         nothing, s + c > 0, scratch)
     for line in range(area.last_line):
         fold(work, area, group, line, channel, cols, scratch)
     ck_write_mode(mode)
@@ -211,6 +256,7 @@ cdef class Layout:
         elif work.line_blocks * each * work.panels < threads:
             work.line_blocks = min(lines, (threads + each - 1) // each)
         work.batches = min(work.panels, (threads + work.line_blocks * each - 1) // (work.line_blocks * each))
+        work.fetches = work.batches * each == 1 and work.points * work.u_step * work.itemsize <= NEAR
 
     cdef Work through(self, int threads):
         """The work of `run_through`: one block; a panel for each thread if there are words enough, whose filters stay in a

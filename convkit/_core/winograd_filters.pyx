@@ -16,6 +16,7 @@ cdef enum:
     NEAR = 3 << 18                              # bytes of sums that stay in the second-level cache
     NEAREST = 40 << 10                          # in the first-level cache
     PART_CHUNKS = 2                             # least of a part
+    BUSY = 8                                    # sums, taken in turn, that keep the multipliers busy
     FEW = 24                                    # tiles whose products take no longer than to bring their sums from afar
 
 
@@ -45,6 +46,19 @@ cdef struct Block:                              # sums (points, outputs, row): o
     char *sums
 
 
+cdef inline const char *x_line(const Work *work, Py_ssize_t slice, Py_ssize_t line) noexcept nogil:
+    cdef Py_ssize_t plane = line // work.h.count
+    return (work.x + plane // work.target_depth * work.x_stride[0]
+            + (plane % work.target_depth + work.slice_first + slice * work.slice_step) * work.x_stride[1]
+            + work.h.tile[line % work.h.count].source * work.x_stride[2])
+
+
+cdef inline const char *dy_line(const Work *work, Py_ssize_t line) noexcept nogil:
+    cdef Py_ssize_t plane = line // work.h.count
+    return (work.dy + plane // work.target_depth * work.dy_stride[0] + plane % work.target_depth * work.dy_stride[1]
+            + work.h.tile[line % work.h.count].target * work.dy_stride[2])
+
+
 cdef void transform(const Work *work, const Area *area, Py_ssize_t group, Py_ssize_t slice, Py_ssize_t line) noexcept nogil:
     """The points of a line of tiles, of the input and of dy."""
     cdef ck_patch x, dy
@@ -52,13 +66,10 @@ cdef void transform(const Work *work, const Area *area, Py_ssize_t group, Py_ssi
     cdef void *dy_points[KINDS * KINDS]
     cdef const Tile *th = &work.h.tile[line % work.h.count]
     cdef const Tile *tw
-    cdef Py_ssize_t d = line // work.h.count % work.target_depth, n = line // (work.h.count * work.target_depth), i
-    cdef Py_ssize_t at = d + work.slice_first + slice * work.slice_step
+    cdef Py_ssize_t at = line // work.h.count % work.target_depth + work.slice_first + slice * work.slice_step, i
     cdef Py_ssize_t x_row = work.x_row * work.itemsize, dy_row = work.dy_row * work.itemsize
-    cdef const char *x_line = (work.x + n * work.x_stride[0] + at * work.x_stride[1] + th.source * work.x_stride[2]
-                               + group * work.depth * work.itemsize)
-    cdef const char *dy_line = (work.dy + n * work.dy_stride[0] + d * work.dy_stride[1] + th.target * work.dy_stride[2]
-                                + group * work.outputs * work.itemsize)
+    cdef const char *x_pixels = x_line(work, slice, line) + group * work.depth * work.itemsize
+    cdef const char *dy_pixels = dy_line(work, line) + group * work.outputs * work.itemsize
     cdef ck_mode mode = ck_flush_subnormals(work.flush)
     x.row, x.col = work.step[0] * work.x_stride[2] // work.itemsize, work.step[1] * work.x_stride[3] // work.itemsize
     dy.row, dy.col = work.step[0] * work.dy_stride[2] // work.itemsize, work.step[1] * work.dy_stride[3] // work.itemsize
@@ -66,7 +77,7 @@ cdef void transform(const Work *work, const Area *area, Py_ssize_t group, Py_ssi
     first_of_line(&work.h, &work.w, area, line, dy_row, work.dy_points, dy_points)
     for i in range(area.first, area.last):
         tw = &work.w.tile[i]
-        x.origin, dy.origin = x_line + tw.source * work.x_stride[3], dy_line + tw.target * work.dy_stride[3]
+        x.origin, dy.origin = x_pixels + tw.source * work.x_stride[3], dy_pixels + tw.target * work.dy_stride[3]
         pixels_of(&x, th, tw, <size_t>at < <size_t>work.source_depth)
         dy.form[0], dy.form[1], dy.taps[0], dy.taps[1] = th.form, tw.form, th.count, tw.count
         dy.lo[0] = dy.lo[1] = 0
@@ -78,13 +89,17 @@ cdef void transform(const Work *work, const Area *area, Py_ssize_t group, Py_ssi
     ck_write_mode(mode)
 
 
-cdef void multiply(const Work *work, const Area *area, Py_ssize_t point, const Block *b, bint resume) noexcept nogil:
-    """Makes, or adds to, the sums of a point over the tiles of an area: a panel of channels and some outputs at a time."""
+cdef void multiply(const Work *work, const Area *area, Py_ssize_t point, const Block *b, bint resume, const char *soon,
+                   Py_ssize_t share) noexcept nogil:
+    """Makes, or adds to, the sums of a point over the tiles of an area: a panel of channels and some outputs at a time.
+
+    `share` bytes at `soon` are fetched on the way.
+    """
     cdef const void *x_points = work.x_points + point * work.x_step * work.itemsize
     cdef const void *dy_points = work.dy_points + point * work.dy_step * work.itemsize
     cdef ck_lines x, dy
     cdef Py_ssize_t count = tiles_used(&work.h, &work.w, area, point, work.places_w), vector = work.k.vector
-    cdef Py_ssize_t panel = 0, vecs, height, output
+    cdef Py_ssize_t panel = 0, vecs, height, output, rows, step
     cdef char *sums = b.sums + point * b.step * work.itemsize
     cdef ck_mode mode = ck_flush_subnormals(work.flush)
     x.lines, x.step, dy.lines, dy.step = &x_points, work.x_row, &dy_points, work.dy_row
@@ -93,11 +108,15 @@ cdef void multiply(const Work *work, const Area *area, Py_ssize_t point, const B
         height = work.k.rows[vecs]
         x.first, output = (b.start + panel) * vector, b.first
         while output < b.last:
-            dy.first = output
-            work.k.tile_lines(<int>min(height, b.last - output), vecs * vector, 1, count, &dy, &x, x_points, 0,
+            rows = min(height, b.last - output)
+            if 0 < (b.last - output - rows) * vecs < BUSY:
+                rows = (b.last - output + 1) // 2
+            dy.first, step = output, share * vecs * rows // max(<Py_ssize_t>1, b.words * (b.last - b.first) * count)
+            work.k.tile_lines(<int>rows, vecs * vector, 1, count, &dy, &x, soon, step,
                               sums + ((output - b.first) * b.row + panel * vector) * work.itemsize, b.row,
                               resume)
-            output += height
+            output += rows
+            soon += step * count
         panel += vecs
     ck_write_mode(mode)
 
@@ -245,19 +264,31 @@ cdef void one_part(const Work *work, const Block *b, Py_ssize_t group, Py_ssize_
                    int thread) noexcept nogil:
     cdef Work mine = work[0]
     cdef Block sums = b[0]
-    cdef Area area
-    cdef Py_ssize_t all_chunks = work.line_chunks * work.column_chunks, first = all_chunks * part // work.parts, c, line, point
+    cdef Area area, next
+    cdef const char *soon
+    cdef const char *end
+    cdef Py_ssize_t half = (work.points + 1) // 2, share
+    cdef Py_ssize_t all_chunks = work.line_chunks * work.column_chunks, first = all_chunks * part // work.parts
+    cdef Py_ssize_t last = all_chunks * (part + 1) // work.parts, c, line, point
     mine.x_points += thread * work.points * (work.x_step + work.dy_step) * work.itemsize
     mine.dy_points = mine.x_points + work.points * work.x_step * work.itemsize
     sums.sums += part * work.points * b.step * work.itemsize
-    for c in range(first, all_chunks * (part + 1) // work.parts):
+    for c in range(first, last):
         if stopped(w, thread, c - first):
             return
         area = area_of(work, c)
         for line in range(area.first_line, area.last_line):
             transform(&mine, &area, group, slice, line)
+        next = area_of(work, c + 1)
+        if c + 1 == last or work.column_chunks > 1:
+            next.last_line = next.first_line    # nothing
         for point in range(work.points):
-            multiply(&mine, &area, point, &sums, c > first)
+            if point < half:
+                soon, end = x_line(work, slice, next.first_line), x_line(work, slice, next.last_line)
+            else:
+                soon, end = dy_line(work, next.first_line), dy_line(work, next.last_line)
+            share = (end - soon) // half
+            multiply(&mine, &area, point, &sums, c > first, soon + point % half * share, share)
 
 
 cdef void join(const Work *work, const Block *b, Py_ssize_t output) noexcept nogil:
@@ -296,7 +327,7 @@ cdef void add_piece(const Work *work, const Area *area, const Block *b, Py_ssize
     cdef Block some = b[0]
     some.sums += first * b.row * work.itemsize
     some.first, some.last = first, last
-    multiply(work, area, point, &some, resume)
+    multiply(work, area, point, &some, resume, work.x_points, 0)
 
 
 cdef int at_once(const Work *work, const Block *b, Py_ssize_t group, Py_ssize_t slice, char *dw, Watch *w,
@@ -324,7 +355,7 @@ cdef bint panel_block(const Work *work, const Area *area, const Block *b, Py_ssi
     mine.start = panel_start(work.words, work.panels, panel)
     mine.words = panel_start(work.words, work.panels, panel + 1) - mine.start
     for point in range(work.points):
-        multiply(work, area, point, &mine, False)
+        multiply(work, area, point, &mine, False, work.x_points, 0)
     for output in range(mine.first, mine.last):
         odd |= fold(work, &mine, output, dw)
     return odd

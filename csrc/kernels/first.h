@@ -16,6 +16,14 @@
  */
 enum { LINE = 64 };                                /* bytes that one fetch brings */
 
+/* Where the rows of a tile begin. */
+CK_INLINE void line_rows(const int rows, real *c, ptrdiff_t c_step, void **out)
+{
+#pragma GCC unroll 14
+    for (int r = 0; r < rows; r++, c += c_step)
+        out[r] = c;
+}
+
 CK_INLINE void line_tile(const int rows, const int vecs, ptrdiff_t taps, ptrdiff_t depth, const void *const *a,
                          ptrdiff_t first, ptrdiff_t a_step, const real *b, real *c, ptrdiff_t c_step,
                          const ck_finish *finish, const char *next)
@@ -23,15 +31,13 @@ CK_INLINE void line_tile(const int rows, const int vecs, ptrdiff_t taps, ptrdiff
     enum { TOGETHER = 3 };                         /* rows to a pointer: all of them fit the general registers */
     vf sums[CK_MAX_ROWS][VECS];
     void *out[CK_MAX_ROWS];
-#pragma GCC unroll 14
-    for (int r = 0; r < rows; r++)
-        out[r] = c + r * c_step;
+    line_rows(rows, c, c_step, out);
     tile_start(rows, vecs, sums, out, finish);
 #pragma GCC unroll 14
     for (int r = 0; r < rows; r++)                 /* what the next tile writes: there are few sums to hide its arrival */
 #pragma GCC unroll 4
         for (int v = 0; v < vecs; v++)
-            __builtin_prefetch(c + (rows + r) * c_step + v * VL, 1);
+            __builtin_prefetch((real *)out[r] + rows * c_step + v * VL, 1);
     for (ptrdiff_t t = 0; t < taps; t++) {
         const real *row[CK_MAX_ROWS], *line = (const real *)a[t] + first * a_step;
         const char *ahead = next ? next + t * depth * LINE : (const char *)(line + rows * a_step);
@@ -58,6 +64,8 @@ CK_INLINE void line_tile(const int rows, const int vecs, ptrdiff_t taps, ptrdiff
                 row[r]++;
         }
     }
+    CK_HOLD(c);                                    /* found again: pointers that wait for the sums would need registers */
+    line_rows(rows, c, c_step, out);
     tile_finish(rows, vecs, sums, out, finish);
 }
 
@@ -66,12 +74,11 @@ CK_INLINE void line_tiles_of(const int vecs, ptrdiff_t pixels, ptrdiff_t taps, p
 {
     static const int tallest[] = CK_TILE_ROWS;
     const ptrdiff_t tiles = (pixels + tallest[vecs] - 1) / tallest[vecs], each = pixels / tiles, taller = pixels % tiles;
-    const ptrdiff_t parts = (vecs * (ptrdiff_t)sizeof(vf) + LINE - 1) / LINE;      /* of the next panel, one to a tile */
     for (ptrdiff_t i = 0, first = 0; i < tiles; i++) {
         const int rows = (int)(each + (i < taller));
         const char *next = finish->next;
         if (next)
-            next += i % parts * taps * depth * LINE;
+            next += i % finish->pieces * taps * depth * LINE;
 #define CK_HEIGHT(r)                                                                                                        \
     case r:                                                                                                                 \
         if (r <= tallest[vecs])                                                                                             \

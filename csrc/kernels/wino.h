@@ -40,23 +40,35 @@ CK_INLINE ptrdiff_t point_at(const ptrdiff_t form_w, const int place_h, const in
     return (place_h * form_places[form_w] + place_w) * step;
 }
 
-/* One word of channels: pixels -> points. `whole`: every pixel lies inside the image. */
+/* One word of channels: pixels -> points. `whole`: every pixel lies inside the image. Where masks are free they leave pixels out:
+ * on small maps nearly every tile has some, and branches would be taken by turns. */
 CK_INLINE void input_word(const ptrdiff_t form_h, const ptrdiff_t form_w, const int whole, const ck_patch *patch, const real *x,
                           ptrdiff_t width, void *const *points, ptrdiff_t c, ptrdiff_t step)
 {
     vf lines[6][6], d[6], v[6];
+    ptrdiff_t widths[6];
+#pragma GCC unroll 6
+    for (int j = 0; j < 6; j++)
+        widths[j] = whole || (j >= patch->lo[1] && j < patch->hi[1]) ? width : 0;
 #pragma GCC unroll 6
     for (int i = 0; i < 6; i++) {
-        const int inside = whole || (i >= patch->lo[0] && i < patch->hi[0]);
+        if (whole || (i >= patch->lo[0] && i < patch->hi[0])) {
 #pragma GCC unroll 6
-        for (int j = 0; j < 6; j++) {
-            const real *pixel = x + i * patch->row + j * patch->col + c;
-            if (whole || (inside && j >= patch->lo[1] && j < patch->hi[1]))
-                d[j] = load_word(pixel, width);
-            else
-                d[j] = v_zero();
+            for (int j = 0; j < 6; j++) {
+                const real *pixel = x + i * patch->row + j * patch->col + c;
+                if (FREE_MASKS)
+                    d[j] = v_load_n(pixel, widths[j]);
+                else if (whole || widths[j])
+                    d[j] = load_word(pixel, width);
+                else
+                    d[j] = v_zero();
+            }
+            points_of_input(form_w, d, lines[i]);
+        } else {
+#pragma GCC unroll 6
+            for (int j = 0; j < 6; j++)
+                lines[i][j] = v_zero();
         }
-        points_of_input(form_w, d, lines[i]);
     }
 #pragma GCC unroll 6
     for (int j = 0; j < form_pixels[form_w]; j++) {
@@ -81,7 +93,7 @@ static void wino_input(const ck_patch *patch, ptrdiff_t channels, void *const *p
                       && patch->hi[1] == form_pixels[patch->form[1]];
     const int full = patch->form[0] == CK_SIX && patch->form[1] == CK_SIX;
     ptrdiff_t c = 0;
-    if (full && whole)                             /* the common tile is compiled on its own */
+    if (full && whole && !FREE_MASKS)              /* the common tile is compiled on its own */
         for (; c + NARROWEST <= channels; c += VL)
             input_word(CK_SIX, CK_SIX, 1, patch, x, word_width(channels - c), points, c, step);
     else if (full)
@@ -233,7 +245,7 @@ static void wino_output(const ck_fold *fold, const void *const *points, ptrdiff_
                         int *odd)
 {
     const real *bias = fold->bias;
-    real *y = outputs, lanes[VL];
+    real *y = outputs;
     vf not_finite = v_zero();
     const int full = fold->form[0] == CK_SIX && fold->form[1] == CK_SIX;
     ptrdiff_t c = 0;
@@ -252,8 +264,5 @@ static void wino_output(const ck_fold *fold, const void *const *points, ptrdiff_
         not_finite += output_word(fold->form[0], fold->form[1], fold->count[0], fold->count[1], fold->keep[0], fold->keep[1], fold,
                                   points, c, step, bias ? load_word(bias + c, width) : v_zero(), y + c, width);
     }
-    v_store(lanes, not_finite);
-    for (int i = 0; i < VL; i++)
-        if (lanes[i] != 0)
-            *odd = 1;
+    *odd |= v_sum(not_finite) != 0;
 }
