@@ -108,12 +108,11 @@ CK_VALUES_OF_TAPS(values_of_filter, half_double)
 /* What the values at a place are divided by: the polynomial in B^T at its point. G is the values of taps times this. */
 CK_INLINE double filter_scale(const ptrdiff_t form, const int place)
 {
-    const double a = A, b = B;
-    if (form == CK_PLAIN)
-        return 1;
-    if (form == CK_SMALL)
-        return place == 1 || place == 2 ? 0.5 : 1;
-    return place == 0 ? 1 / (a * b) : place == 5 ? 1 : place < 3 ? 1 / (2 * a * (a - b)) : 1 / (2 * b * (b - a));
+#define CK_OTHERS(a, b) 1 / (2 * (double)(a) * ((a) - (b)))
+    static const double small[] = { 1, 0.5, 0.5, 1 };
+    static const double full[] = { 1 / ((double)A * B), CK_OTHERS(A, B), CK_OTHERS(A, B), CK_OTHERS(B, A), CK_OTHERS(B, A), 1 };
+#undef CK_OTHERS
+    return form == CK_PLAIN ? 1 : form == CK_SMALL ? small[place] : full[place];
 }
 
 /* A^T: the outputs, from the products v; the last of `outputs` takes the point at infinity. */
@@ -149,3 +148,18 @@ CK_INLINE void outputs_of_points(const ptrdiff_t form, const ptrdiff_t outputs, 
 #undef Q
 #undef A
 #undef B
+
+/* A form that is known when a kernel is compiled is written out in it; the others, at the ends of maps, share one copy. */
+#define CK_BY_FORM(name, form, ...) (__builtin_constant_p(form) ? name(form, __VA_ARGS__) : any_##name(form, __VA_ARGS__))
+
+static __attribute__((noinline)) void any_points_of_input(ptrdiff_t form, const vf *d, vf *v) { points_of_input(form, d, v); }
+
+static __attribute__((noinline)) void any_values_of_pixels(ptrdiff_t form, ptrdiff_t taps, const vf *g, vf *u)
+{
+    values_of_pixels(form, taps, g, u);
+}
+
+static __attribute__((noinline)) void any_outputs_of_points(ptrdiff_t form, ptrdiff_t outputs, const vf *v, vf *y)
+{
+    outputs_of_points(form, outputs, v, y);
+}

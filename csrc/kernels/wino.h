@@ -63,7 +63,7 @@ CK_INLINE void input_word(const ptrdiff_t form_h, const ptrdiff_t form_w, const 
                 else
                     d[j] = v_zero();
             }
-            points_of_input(form_w, d, lines[i]);
+            CK_BY_FORM(points_of_input, form_w, d, lines[i]);
         } else {
 #pragma GCC unroll 6
             for (int j = 0; j < 6; j++)
@@ -76,7 +76,7 @@ CK_INLINE void input_word(const ptrdiff_t form_h, const ptrdiff_t form_w, const 
 #pragma GCC unroll 6
         for (int i = 0; i < 6; i++)
             d[i] = lines[i][at];
-        points_of_input(form_h, d, v);
+        CK_BY_FORM(points_of_input, form_h, d, v);
 #pragma GCC unroll 6
         for (int i = 0; i < form_pixels[form_h]; i++) {
             const int place = form_place[form_h][i];
@@ -119,7 +119,7 @@ CK_INLINE void taps_word(const ptrdiff_t form_h, const ptrdiff_t form_w, const p
             else
                 g[j] = v_zero();
         }
-        values_of_pixels(form_w, taps_w, g, lines[i]);
+        CK_BY_FORM(values_of_pixels, form_w, taps_w, g, lines[i]);
     }
 #pragma GCC unroll 6
     for (int j = 0; j < form_pixels[form_w]; j++) {
@@ -127,7 +127,7 @@ CK_INLINE void taps_word(const ptrdiff_t form_h, const ptrdiff_t form_w, const p
 #pragma GCC unroll 5
         for (int i = 0; i < 5; i++)
             g[i] = lines[i][at];
-        values_of_pixels(form_h, taps_h, g, v);
+        CK_BY_FORM(values_of_pixels, form_h, taps_h, g, v);
 #pragma GCC unroll 6
         for (int i = 0; i < form_pixels[form_h]; i++) {
             const int place = form_place[form_h][i];
@@ -219,14 +219,14 @@ CK_INLINE vf output_word(const ptrdiff_t form_h, const ptrdiff_t form_w, const p
             const real *from = (const real *)points[KINDS * kind_along(i) + kind_along(j)] + c;
             v[j] = used_i && has_place(form_w, j) ? v_load(from + point_at(form_w, i, j, step)) : v_zero();
         }
-        outputs_of_points(form_w, count_w, v, lines[i]);
+        CK_BY_FORM(outputs_of_points, form_w, count_w, v, lines[i]);
     }
 #pragma GCC unroll 5
     for (int j = 0; j < keep_w; j++) {
 #pragma GCC unroll 6
         for (int i = 0; i < 6; i++)
             v[i] = i < form_places[form_h] ? lines[i][j] : v_zero();
-        outputs_of_points(form_h, count_h, v, d);
+        CK_BY_FORM(outputs_of_points, form_h, count_h, v, d);
 #pragma GCC unroll 5
         for (int i = 0; i < keep_h; i++) {
             vf sum = d[i] + bias;
