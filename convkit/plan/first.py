@@ -18,8 +18,9 @@ CHANNELS = 12                                           # most of the target for
 DEPTH = 32                                              # and of the source, times its stride, for which lines do,
 ALWAYS = 4                                              # of the source alone, however little the work is
 WIDE = 1280                                             # outputs times the filter's width from which sums are lowered instead
-SMALL = 64                                              # output pixels of all images up to which direct sums win
+SMALL, FEW = 64, 24                                     # output pixels of all images up to which direct sums win; lowered ones
 DEEP, NEAR, FEWER = 64, 3 << 18, 1.2                    # outputs and bytes of filters, and how many fewer products, for windows
+NARROW = 1.25                                           # what a product costs more in a tile of one word: `k7 16->334 @1000 b1`
 LEAST = 1 << 18                                         # flop of an image: under it the call costs most
 
 
@@ -77,8 +78,9 @@ def sums_pay(conv, vector: int) -> bool:
 
 def lowered_sums_pay(conv) -> bool:
     """Whether the sums are so many that each is worth more of its own than a line of pixels: `im2col` gives it a block."""
-    width = conv.axes[2].kernel
-    return conv.groups == 1 and width > 1 and conv.channels <= CHANNELS and conv.outputs * width >= WIDE
+    width, pixels = conv.axes[2].kernel, conv.batch * prod(a.out for a in conv.axes)
+    enough = conv.outputs * width >= WIDE and (conv.channels <= ALWAYS or pixels >= FEW)
+    return conv.groups == 1 and width > 1 and conv.channels <= CHANNELS and enough
 
 
 def windows_refusal(conv, which: str) -> str | None:
@@ -115,7 +117,8 @@ def gradient_windows_pay(conv, itemsize: int) -> bool:
     if conv.outputs < DEEP or taps < 3 or (taps * walk.cols * conv.outputs * itemsize > NEAR and lines > 1):
         return False
     read = prod(sum(phase.pixels * len(phase.taps) for phase in axis) for axis in walk.walks)
-    return read * -(-walk.cols // vector) * conv.outputs > FEWER * windows_products(conv, vector)
+    fewer = FEWER / (NARROW if walk.cols <= vector else 1)
+    return read * -(-walk.cols // vector) * conv.outputs > fewer * windows_products(conv, vector)
 
 
 def windows_products(conv, vector: int) -> int:
