@@ -27,9 +27,9 @@ class Costs(NamedTuple):
     packed: float                                       # a byte of filters, for the direct algorithm
 
 
-# To try them again: `convkit bench --suite random --only 3x3,5x5,dilated,conv1d,conv3d,small --what fwd,dx,dw --algorithm direct`,
-# and so on for `winograd`, `first` and `few`. Rows that they decide: fwd of `3x3 160->18 @7 b11` and `3x3 512->512 @7 b1`, dx of
-# `3x3 96->160 @7 b1` and `5x5 32->48 @8 b1`, dw of `3x3 13->256 @16 b1` and `5x5 d2 160->32 @10 b13`.
+# To try them again: `convkit bench --suite random --only 3x3,5x5,dilated,small --what fwd,dx,dw --algorithm direct`, and so on
+# for `winograd`, `first` and `few`. Rows that they decide: fwd of `3x3 160->18 @7 b11` and of `3x3 512->512 @7 b1`, dx of
+# `3x3 96->160 @7 b1` and of `5x5 32->48 @8 b1`, dw of `3x3 13->256 @16 b1` and of `5x5 d2 160->32 @10 b13`.
 # Small maps mostly come in batches; the filters of a gradient of the input are mostly used once, those of the output for ever.
 COSTS = {
     "forward": Costs(3_000, 8.5, 7.5, 0.66, 0.2, 0.2, 4, 0.57, 0.14, 0),
