@@ -177,8 +177,9 @@ def empty(shape, dtype, op: str, zeros: bool = False) -> np.ndarray:
     make = np.zeros if zeros else np.empty
     if count < SMALL:
         return make(shape, dtype)
-    size, again = (count + spare) * dtype.itemsize, pages.current()
-    if again is None or size < pages.LEAST:
+    size = (count + spare) * dtype.itemsize
+    again = pages.current() if size >= pages.LEAST else None
+    if again is None:
         buffer = make(count + spare, dtype)
     else:
         buffer = again.take(size).view(dtype)
