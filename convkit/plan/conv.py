@@ -267,7 +267,7 @@ FEW_TAPS = 4                                            # for more of them half 
 PANEL_BYTES = 1 << 20                                   # packed filters that a task walks over: a share of L2
 TASKS = 16                                              # enough for a few threads to finish together
 LEAST = 12                                              # target pixels of a task
-LARGE, ONCE = 1 << 18, 2                                # bytes of a panel that is best shared by so many blocks: it is fetched ahead
+LARGE, ONCE = 1 << 18, 2                                # bytes of a panel that so many blocks should share: it is fetched ahead
 
 
 def tiling(pixels: int, taps: int, depth: int, cols: int, groups: int, tile, itemsize: int) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from math import prod
 
 from convkit._core import cpu
+from convkit.plan import conv as direct
 
 TAPS = 64                                               # lines that a target line reads, as in both .pyx files
 SCRATCH = 1 << 21                                       # most elements of scratch a thread
@@ -17,8 +18,9 @@ SCRATCH = 1 << 21                                       # most elements of scrat
 CHANNELS = 12                                           # most of the target for which windows pay, and of x for its sums,
 DEPTH = 32                                              # and of the source, times its stride, for which lines do,
 ALWAYS = 4                                              # of the source alone, however little the work is
+SOME, MANY = 8, 48                                      # channels, outputs: direct sums that are turned win, `5x5 9->128 @64 b1`
 WIDE = 1280                                             # outputs times the filter's width from which sums are lowered instead
-SMALL, FEW = 64, 24                                     # output pixels of all images up to which direct sums win; lowered ones
+SMALL, FEW = 64, 24                                     # pixels of all images up to which direct sums win, over first, lowered ones
 DEEP, NEAR, FEWER = 64, 3 << 18, 1.2                    # outputs and bytes of filters, and how many fewer products, for windows
 NARROW = 1.25                                           # what a product costs more in a tile of one word: `k7 16->334 @1000 b1`
 LEAST = 1 << 18                                         # flop of an image: under it the call costs most
@@ -32,7 +34,7 @@ def pays(conv, which: str, itemsize: int) -> bool:
     if which == "input":
         return windows_pay(conv, conv.channels, conv.outputs) or gradient_windows_pay(conv, itemsize)
     if which == "filters":
-        return sums_pay(conv, cpu.tile(itemsize)[0])
+        return sums_pay(conv, cpu.tile(itemsize))
     few = conv.channels > CHANNELS and windows_pay(conv, conv.outputs, conv.channels) and not windows_refusal(conv, which)
     return lines_pay(conv.output_pass) and not few
 
@@ -63,16 +65,21 @@ def lines_pay(walk) -> bool:
     return longest > 1 and (walk.depth <= ALWAYS or more)
 
 
-def sums_pay(conv, vector: int) -> bool:
+def sums_pay(conv, tile) -> bool:
     """Whether the outputs fill vectors better than the channels, which stand in them in the direct algorithm.
 
-    Of few channels a row of the filter is still many numbers: one of them is far ahead of direct, for one output too.
+    Of few channels a row of the filter is still many numbers: one of them is far ahead of direct, for one output too. Of more
+    channels, direct is ahead where it has many outputs in its vectors, too.
     """
+    vector = tile[0]
+
     def share(n: int) -> float:
         return n / max(-(-n // vector) * vector, 1)
 
     enough = conv.channels <= ALWAYS or conv.batch * prod(a.out for a in conv.axes) > SMALL
     fuller = conv.channels <= min(ALWAYS, conv.outputs) or share(conv.outputs) > 1.1 * share(conv.channels)
+    if conv.channels >= SOME and conv.outputs >= MANY and direct.turns(conv, tile):
+        return False
     return conv.axes[2].kernel > 1 and conv.channels <= CHANNELS and enough and fuller
 
 
