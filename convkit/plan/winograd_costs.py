@@ -36,6 +36,7 @@ COSTS = {
     "input": Costs(17_000, 10, 9, 1.0, 0.15, 0.5, 2, 0.66, 0.2, 0.09),
     "filters": Costs(9_000, 2, 19, 1.0, 0.12, 0.39, 0, 0.75, 0, 0.06),
 }
+TALLER = 1.25                                           # more for all of it with 5 taps and dw, as in `5x5 24->24 @177 b1`
 WINDOWS, ADDED = 0.64, 5.5                              # a product of words of `first.py`; a word of a window that is added
 
 
@@ -51,6 +52,8 @@ def winograd(conv, walk, points: int, which: str, itemsize: int) -> float:
     each = costs.source * source * slices + costs.target * target + costs.product * slices * products
     filters = walk.points * slices * walk.depth * walk.cols * itemsize / (costs.uses or conv.batch)
     small = prod(walk.kernel) <= 9 * slices
+    if which == "filters" and not small:
+        each *= TALLER
     return costs.start + conv.groups * (points * each + filters * (costs.filters if small else costs.larger))
 
 
