@@ -181,9 +181,10 @@ def empty_again(shape: tuple[int, ...], count: int, dtype: np.dtype, zeros: bool
     make = np.zeros if zeros else np.empty
     if count < SMALL:
         return make(shape, dtype)
-    spare, again = ALIGNMENT // dtype.itemsize, pages.current()
+    spare = ALIGNMENT // dtype.itemsize
     size = (count + spare) * dtype.itemsize
-    if again is None or size < pages.LEAST:
+    again = pages.current() if size >= pages.LEAST else None
+    if again is None:
         buffer = make(count + spare, dtype)
     else:
         buffer = again.take(size).view(dtype)

@@ -277,6 +277,7 @@ FEW_TAPS = 4                                            # for more of them half 
 PANEL_BYTES = 1 << 20                                   # packed filters that a task walks over: a share of L2
 TASKS = 16                                              # enough for a few threads to finish together
 LEAST = 12                                              # target pixels of a task
+LARGE, ONCE = 1 << 18, 2                                # bytes of a panel that so many blocks should share: it is fetched ahead
 
 
 def tiling(pixels: int, taps: int, depth: int, cols: int, groups: int, tile, itemsize: int) -> tuple[int, int]:
@@ -286,13 +287,15 @@ def tiling(pixels: int, taps: int, depth: int, cols: int, groups: int, tile, ite
     """
     vector, vecs, _ = tile
     pixels, panels = max(1, pixels), max(1, -(-cols // (vector * vecs)))
-    together = max(1, min(panels, PANEL_BYTES // max(1, taps * depth * vector * vecs * itemsize)))
+    panel = taps * depth * vector * vecs * itemsize
+    together = max(1, min(panels, PANEL_BYTES // max(1, panel)))
     block = BLOCK if taps <= FEW_TAPS else BLOCK // 2
     weights = taps * depth * cols * groups
     if work(2 * pixels * weights, weights) > SERIAL_FLOP:
         while together > 1 and tasks(pixels, block, panels, together) * groups < TASKS:
             together = -(-together // 2)
-        while block > LEAST and tasks(pixels, block, panels, together) * groups < TASKS:
+        least = max(2 * LEAST, -(-pixels // ONCE)) if panel >= LARGE and pixels <= ONCE * block else LEAST
+        while block // 2 >= least and tasks(pixels, block, panels, together) * groups < TASKS:
             block //= 2
     blocks, batches = -(-pixels // block), -(-panels // together)
     return -(-pixels // blocks), -(-panels // batches)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from math import prod
 
 from convkit._core import cpu
+from convkit.plan import conv as direct
 
 TAPS = 64                                               # lines that a target line reads, as in both .pyx files
 SCRATCH = 1 << 21                                       # most elements of scratch a thread
@@ -17,9 +18,11 @@ SCRATCH = 1 << 21                                       # most elements of scrat
 CHANNELS = 12                                           # most of the target for which windows pay, and of x for its sums,
 DEPTH = 32                                              # and of the source, times its stride, for which lines do,
 ALWAYS = 4                                              # of the source alone, however little the work is
+SOME, MANY = 8, 48                                      # channels, outputs: direct sums turned around win, `5x5 9->128 @64 b1`
 WIDE = 1280                                             # outputs times the filter's width from which sums are lowered instead
-SMALL = 64                                              # output pixels of all images up to which direct sums win
+SMALL, FEW = 64, 24                                     # pixels of all images up to which direct sums win; over lowered ones
 DEEP, NEAR, FEWER = 64, 3 << 18, 1.2                    # outputs and bytes of filters, and how many fewer products, for windows
+NARROW = 1.25                                           # what a product costs more in a tile of one word: `k7 16->334 @1000 b1`
 LEAST = 1 << 18                                         # flop of an image: under it the call costs most
 
 
@@ -31,7 +34,7 @@ def pays(conv, which: str, itemsize: int) -> bool:
     if which == "input":
         return windows_pay(conv, conv.channels, conv.outputs) or gradient_windows_pay(conv, itemsize)
     if which == "filters":
-        return sums_pay(conv, cpu.tile(itemsize)[0])
+        return sums_pay(conv, cpu.tile(itemsize))
     few = conv.channels > CHANNELS and windows_pay(conv, conv.outputs, conv.channels) and not windows_refusal(conv, which)
     return lines_pay(conv.output_pass) and not few
 
@@ -62,23 +65,29 @@ def lines_pay(walk) -> bool:
     return longest > 1 and (walk.depth <= ALWAYS or more)
 
 
-def sums_pay(conv, vector: int) -> bool:
+def sums_pay(conv, tile) -> bool:
     """Whether the outputs fill vectors better than the channels, which stand in them in the direct algorithm.
 
-    Of few channels a row of the filter is still many numbers: one of them is far ahead of direct, for one output too.
+    Of few channels a row of the filter is still many numbers: one of them is far ahead of direct, for one output too. Of more
+    channels, direct is ahead where it has many outputs in its vectors, too.
     """
+    vector = tile[0]
+
     def share(n: int) -> float:
         return n / max(-(-n // vector) * vector, 1)
 
     enough = conv.channels <= ALWAYS or conv.batch * prod(a.out for a in conv.axes) > SMALL
     fuller = conv.channels <= min(ALWAYS, conv.outputs) or share(conv.outputs) > 1.1 * share(conv.channels)
+    if conv.channels >= SOME and conv.outputs >= MANY and direct.turns(conv, tile):
+        return False
     return conv.axes[2].kernel > 1 and conv.channels <= CHANNELS and enough and fuller
 
 
 def lowered_sums_pay(conv) -> bool:
     """Whether the sums are so many that each is worth more of its own than a line of pixels: `im2col` gives it a block."""
-    width = conv.axes[2].kernel
-    return conv.groups == 1 and width > 1 and conv.channels <= CHANNELS and conv.outputs * width >= WIDE
+    width, pixels = conv.axes[2].kernel, conv.batch * prod(a.out for a in conv.axes)
+    enough = conv.outputs * width >= WIDE and (conv.channels <= ALWAYS or pixels >= FEW)
+    return conv.groups == 1 and width > 1 and conv.channels <= CHANNELS and enough
 
 
 def windows_refusal(conv, which: str) -> str | None:
@@ -115,7 +124,8 @@ def gradient_windows_pay(conv, itemsize: int) -> bool:
     if conv.outputs < DEEP or taps < 3 or (taps * walk.cols * conv.outputs * itemsize > NEAR and lines > 1):
         return False
     read = prod(sum(phase.pixels * len(phase.taps) for phase in axis) for axis in walk.walks)
-    return read * -(-walk.cols // vector) * conv.outputs > FEWER * windows_products(conv, vector)
+    fewer = FEWER / (NARROW if walk.cols <= vector else 1)
+    return read * -(-walk.cols // vector) * conv.outputs > fewer * windows_products(conv, vector)
 
 
 def windows_products(conv, vector: int) -> int:

@@ -14,7 +14,8 @@ from weakref import proxy
 import numpy as np
 
 from convkit._core import cpu, winograd
-from convkit.plan import first
+from convkit.plan import few, first
+from convkit.plan import winograd_costs as costs
 
 PLAIN, SMALL, FOUR, FIVE, SIX = 1, 2, 4, 5, 6           # forms of a tile, as in csrc/convkit.h
 PIXELS = {PLAIN: 1, SMALL: 4, FOUR: 4, FIVE: 5, SIX: 6}
@@ -176,43 +177,14 @@ def refusal(conv, which: str) -> str | None:
     return None
 
 
-# What a pass takes, in cycles: products a cycle and SIMD lane, of the direct algorithm and of this one's; a point of one
-# transformed word of channels; bytes of filters from the third-level cache. Fitted to trials on layers of the benchmark rows
-# `3x3 64->64 @56 b1` for the first two, `3x3 16->16 @32 b64` for the third, `3x3 512->512 @7 b1` for the last; to try them
-# again: `convkit bench --suite algorithms --only 3x3,3x3_thin,3x3_small_map --what fwd,dx,dw`.
-DIRECT, PRODUCTS, TRANSFORM, BYTES = 1.5, 1.6, 12, 2.7
-FOLDED = 5                                              # bytes of sums a cycle, which the gradient of the filters folds once
-IMAGES = 4                                              # that share the filters: small maps mostly come in batches
-# The gradient of the input, whose filters are mostly used once: bytes a cycle of filters that are packed for direct, and that
-# are brought to the points; images that share them; cycles to start a call. Fitted to dx of 7x7 maps of 64 to 512 channels and
-# 1 to 8 images, and to `3x3 96->160 @7 b1` and `3x3 64->66 @15x4 b1` of the random shapes; to try them again:
-# `convkit bench --suite random --only 3x3,small --what dx`.
-PACKED, POINTED, USES, START = 3.6, 4.5, 2, 12_000
-MANY = 16                                               # source channels to each of few target ones where `first.py` wins
-
-
 def pays(conv, which: str, itemsize: int) -> bool:
-    """Against the other algorithms, for one image."""
+    """Against the other algorithms, for one image; of a gradient of the filters, for a share of all images."""
     if min(conv.channels, conv.outputs) < 8 * conv.groups:
         return False
     walk = plan(conv, which, False)
-    windows = which == "input" and first.refusal(conv, which) is None and first.pays(conv, which, itemsize)
-    if windows and walk.depth >= MANY * walk.cols:
-        return False
-    vector = cpu.tile(itemsize)[0]
-    pairs, depth, taps = walk.depth * walk.cols, walk.target[0], prod(walk.kernel)
-    points = prod(points_along(walk.target[i], walk.kernel[i], walk.dilation[i], False) for i in (1, 2)) * depth
-    words = -(-walk.depth // vector) * walk.kernel[0] + -(-walk.cols // vector)
-    products = points * walk.kernel[0] * pairs / (PRODUCTS * vector)
-    filters = walk.points * walk.kernel[0] * pairs * itemsize
-    mine, theirs = points * words * TRANSFORM, prod(walk.target) * taps * pairs / (DIRECT * vector)
-    if which == "filters":
-        mine += products + filters / FOLDED / conv.batch
-    elif which == "forward":
-        mine += max(products, filters / BYTES / IMAGES)
-    else:
-        mine += products + filters / POINTED / USES + START / conv.groups
-        theirs += taps * pairs * itemsize / PACKED / USES
-    if windows:
-        theirs = min(theirs, first.windows_products(conv, vector) / DIRECT)
-    return mine < theirs
+    points = prod(points_along(walk.target[i], walk.kernel[i], walk.dilation[i], False) for i in (1, 2)) * walk.target[0]
+    rivals = [costs.direct(conv, walk, which, itemsize)]
+    runs = first if which == "input" else few
+    if which != "filters" and runs.refusal(conv, which) is None and runs.pays(conv, which, itemsize):
+        rivals.append(costs.windows(walk, itemsize))
+    return costs.winograd(conv, walk, points, which, itemsize) < min(rivals)

@@ -5,7 +5,8 @@
  *
  * Each sum has one accumulator and the order l, p. Columns i = p*step + k of x that are not lo <= i < hi do not exist.
  *
- * A word of x is loaded once for all sums of its row: it meets the last few words of dy, which slide along in registers.
+ * A word of x is loaded once for all sums of its row: it meets the last few words of dy, which slide along in registers. The
+ * next word of the pixels is fetched meanwhile: the hardware does not expect a cache line of each pixel.
  */
 enum { MOST_ROWS = 5 };                            /* of the filter, together */
 
@@ -22,6 +23,7 @@ CK_INLINE void line_sums_of(const int rows, const int taps, const int step, cons
     const int back = (taps - 1) / step;            /* words of dy behind the newest one */
     vf slides[MOST_TAPS];
     const real *row[MOST_ROWS];
+    slides[0] = v_zero();                          /* else the compiler sees a way to read it before it is set */
     if (!edge && first < last) {
 #pragma GCC unroll 7
         for (int m = 1; m <= back; m++)
@@ -36,6 +38,7 @@ CK_INLINE void line_sums_of(const int rows, const int taps, const int step, cons
             for (int m = back; m > 0; m--)
                 slides[m] = slides[m - 1];
             slides[0] = depthwise_word(whole, dy + j * g->dy_pixel, n);
+            __builtin_prefetch(dy + j * g->dy_pixel + VL);
         }
 #pragma GCC unroll 7
         for (int i = 0; i < (step < taps ? step : taps); i++) {
@@ -44,6 +47,8 @@ CK_INLINE void line_sums_of(const int rows, const int taps, const int step, cons
 #pragma GCC unroll 5
             for (int r = 0; r < rows; r++) {
                 const vf a = v_hold(depthwise_word(whole, row[r] + i * g->x_tap, n));
+                if (r == rows - 1)
+                    __builtin_prefetch(row[r] + i * g->x_tap + VL);
 #pragma GCC unroll 7
                 for (int m = 0; m <= back; m++)
                     if (i + m * step < taps && (!edge || (m <= j && j - m < pixels)))
