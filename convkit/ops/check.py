@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import numbers
+from functools import partial
 from math import prod
 
 import numpy as np
@@ -186,6 +187,11 @@ def empty(shape, dtype, op: str, zeros: bool = False) -> np.ndarray:
             buffer.fill(0)
     start = -layout.address(buffer) % ALIGNMENT // dtype.itemsize
     return buffer[start : start + count].reshape(shape)
+
+
+def maker(shape, dtype, op: str):
+    """`empty` for a shape that was checked."""
+    return partial(empty, shape, dtype, op) if prod(shape) >= SMALL else partial(np.empty, shape, dtype)
 
 
 def output(out, shape, dtype, first: bool, inputs, op: str) -> np.ndarray | None:
