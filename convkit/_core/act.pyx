@@ -99,43 +99,42 @@ cdef class Pass(Fast):
         ck_write_mode(mode)
 
 
-cdef void do_losses(const View *x, const int64_t *labels, const View *weights, const View *each, const double *how,
-                    const View *y, double *losses, Py_ssize_t first, Py_ssize_t rows, bint flush) noexcept nogil:
+cdef void do_losses(const View *x, const View *labels, const View *weights, const View *each, const double *how,
+                    const View *y, const View *losses, Py_ssize_t first, Py_ssize_t rows, bint flush) noexcept nogil:
     cdef Py_ssize_t at = first * y.stride[0]
     cdef ck_mode mode = ck_flush_subnormals(flush)
-    table(y.buffer.itemsize).cross_entropy_rows(min(rows, y.shape[0] - first), y.shape[4], x.data + at, labels + first,
-                                                weights.data, each.data, how, y.data + at, losses + first)
+    table(y.buffer.itemsize).cross_entropy_rows(min(rows, y.shape[0] - first), y.shape[4], x.data + at,
+                                                <const int64_t *>labels.data + first, weights.data, each.data, how, y.data + at,
+                                                <double *>losses.data + first)
     ck_write_mode(mode)
 
 
-def cross_entropy(x, const int64_t[::1] labels, weights, each, double share, double total, double factor, y,
-                  double[::1] losses, int threads):
-    """Losses of the rows and y = factor * gradient: contiguous arrays (rows, n), rows and n >= 1.
+def cross_entropy(x, labels, weights, each, double share, double total, double factor, y, losses, int threads):
+    """Losses of the rows, float64, and y = factor * gradient: contiguous arrays (rows, n), rows and n >= 1; labels are int64.
 
     weights and each are (n,) or None. The label of a row takes share * its weight, each class what `each` has for it,
     `total` in all.
     """
-    cdef View source, weigh, spread, target
+    cdef View views[6]
     cdef double how[3]
     cdef bint flush = flushes()
     cdef Py_ssize_t task, rows
+    cdef int i
     cdef Watch signals = watch()
     how[0], how[1], how[2] = share, total, factor
-    source.open = weigh.open = spread.open = target.open = False
+    arrays = (x, labels, weights, each, y, losses)
+    for i in range(6):
+        views[i].open = False
     try:
-        lift(&source, x, False)
-        lift(&weigh, weights, False)
-        lift(&spread, each, False)
-        lift(&target, y, True)
-        rows = max(CHUNK // target.shape[4], 1)
-        for task in prange((target.shape[0] - 1) // rows + 1, nogil=True, schedule="static", num_threads=threads):
+        for i in range(6):
+            lift(&views[i], arrays[i], i >= 4)
+        rows = max(CHUNK // views[4].shape[4], 1)
+        for task in prange((views[4].shape[0] - 1) // rows + 1, nogil=True, schedule="static", num_threads=threads):
             if not stopped(&signals, threadid(), task):
-                do_losses(&source, &labels[0], &weigh, &spread, how, &target, &losses[0], task * rows, rows, flush)
+                do_losses(&views[0], &views[1], &views[2], &views[3], how, &views[4], &views[5], task * rows, rows, flush)
     finally:
-        drop(&source)
-        drop(&weigh)
-        drop(&spread)
-        drop(&target)
+        for i in range(6):
+            drop(&views[i])
     raise_if_stopped(&signals)
 
 
