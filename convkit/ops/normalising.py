@@ -71,7 +71,8 @@ def moments(x: np.ndarray, see: Columns, threads: int) -> tuple[np.ndarray, np.n
     """Mean and (biased) variance of each group, (batches, groups), put together from those of the chunks."""
     _, rows, _, rest = see.walked
     mean, var = np.empty((2, see.batches, see.groups))
-    core.moments(_figures(core.MOMENTS, see, False, x, None, None, None, threads), mean, var, rows, rest, see.pixels, see.channels)
+    figures = _figures(core.MOMENTS, see, False, x, None, None, None, threads)
+    core.moments(figures, mean, var, rows, rest, see.pixels, see.channels)
     return mean, var
 
 
