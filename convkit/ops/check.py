@@ -86,10 +86,11 @@ def hint(dtype: np.dtype, dtypes) -> str:
 
 def same_dtype(op: str, **arrays: np.ndarray | None) -> None:
     """Refuses to mix precisions: that would be a hidden copy."""
-    given = [(name, x) for name, x in arrays.items() if x is not None]
-    (first, x), others = given[0], given[1:]
-    for name, other in others:
-        if other.dtype != x.dtype:
+    first, x = "", None
+    for name, other in arrays.items():
+        if x is None:
+            first, x = name, other
+        elif other is not None and other.dtype != x.dtype:
             raise TypeError(f"{op}: {first} and {name} must have the same dtype, got {x.dtype} and {other.dtype}")
 
 
@@ -172,12 +173,14 @@ def readable(x: np.ndarray, threads: int = 1) -> np.ndarray:
 
 def empty(shape, dtype, op: str, zeros: bool = False) -> np.ndarray:
     """A new array; unless it is small it starts on a cache line."""
+    count, make = prod(shape), np.zeros if zeros else np.empty
+    if 0 < count < SMALL:
+        return make(shape, dtype)
     dtype = np.dtype(dtype)
     geometry.check_bytes(shape, dtype.itemsize, op)
-    count, spare = prod(shape), ALIGNMENT // dtype.itemsize
-    make = np.zeros if zeros else np.empty
-    if count < SMALL:
+    if count == 0:
         return make(shape, dtype)
+    spare = ALIGNMENT // dtype.itemsize
     size, again = (count + spare) * dtype.itemsize, pages.current()
     if again is None or size < pages.LEAST:
         buffer = make(count + spare, dtype)

@@ -35,8 +35,11 @@ def _plan(op: str, x_shape, kernel_size, stride, padding, dilation, ceil_mode) -
 
 
 def _workers(threads, pool: plan.Pool, op: str) -> int:
+    serial = pool.reads <= plan.SERIAL_READS
+    if serial and threads is None:
+        return 1
     count = cpu.thread_count(threads, op)[0]
-    return count if pool.reads > plan.SERIAL_READS else 1
+    return 1 if serial else count
 
 
 def _walk(op: int, pool: plan.Pool, source, target, threads: int, *, count=core.ONE, labels=None, flat=None, spread=None):
