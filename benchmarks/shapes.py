@@ -105,12 +105,12 @@ class Pool:
         return 1 if self.family == "max" else prod(self.kernel)
 
     def work(self, what: str, itemsize: int) -> int:
-        """Bytes of a pass: every input and output once (the gradient of a maximum also reads x).
+        """Bytes of a pass: x and y, or their gradients, once; "both" is forward and then backward.
 
-        "both" is forward and then backward, with what the forward pass keeps, as in training: "dx" twice, of a mean.
+        The gradient of a maximum is told where it was, which takes a byte an output, or eight; nobody must read x again.
         """
         x, y = (self.batch * self.channels * prod(sizes) for sizes in (self.spatial, self.out_spatial))
-        return itemsize * ((x + y) * (1 + (what == "both")) + (x if what == "dx" and self.family == "max" else 0))
+        return itemsize * (x + y) * (1 + (what == "both"))
 
     bytes = work
 

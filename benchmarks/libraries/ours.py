@@ -53,19 +53,22 @@ class Convkit:
             y = pool(x, case.kernel, **how)
             return lambda: pool(x, case.kernel, out=y, **how), first
         if what == "both":
-            return self.pool_step(case, x, dy, how), first
-        grad, source = getattr(self.ck, op + "_grad"), x if case.family == "max" else x.shape
-        return lambda: grad(dy, source, case.kernel, **how), first
+            return self.pool_layer(case, x, dy, how, step=True), first
+        if case.family == "max":
+            return self.pool_layer(case, x, dy, how), first
+        grad = getattr(self.ck, op + "_grad")
+        return lambda: grad(dy, x.shape, case.kernel, **how), first
 
-    def pool_step(self, case: Pool, x: np.ndarray, dy: np.ndarray, how: dict):
-        """The layer in training: of a maximum it keeps where it was."""
+    def pool_layer(self, case: Pool, x: np.ndarray, dy: np.ndarray, how: dict, step: bool = False):
+        """The layer in training, which keeps where each maximum was: a whole step, or the gradient alone."""
         how = {name: value for name, value in how.items() if name != "threads"}
         layer = getattr(self.ck.layers, f"{case.family.title()}Pool{len(case.spatial)}D")(case.kernel, **how)
         layer.build(x.shape[1:], np.random.default_rng(0), x.dtype)
+        backward = layer.forward(x, training=True)[1]
 
         def run():
             with self.ck.threads(self.count):
-                return layer.forward(x, training=True)[1](dy)
+                return (layer.forward(x, training=True)[1] if step else backward)(dy)
 
         return run
 

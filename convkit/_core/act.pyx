@@ -5,11 +5,14 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from convkit._core.cpu cimport (CK_ELU, CK_GELU, CK_GELU_TANH, CK_HARD_SWISH, CK_LEAKY, CK_LOG_SOFTMAX, CK_LOG_SOFTMAX_GRAD,
-                                CK_MEASURE, CK_MISH, CK_RAMP, CK_RELU, CK_ROLL, CK_SIGMOID, CK_SIGN, CK_SILU, CK_SOFTMAX,
+                                CK_MEASURE, CK_MISH, CK_NO_ACT, CK_RAMP, CK_RELU, CK_ROLL, CK_SIGMOID, CK_SIGN, CK_SILU, CK_SOFTMAX,
                                 CK_SOFTMAX_GRAD, CK_SOFTPLUS, CK_SOFTSIGN, CK_STEP, CK_TANH, Watch, ck_act, ck_flush_subnormals,
                                 ck_mode, ck_optim, ck_rule, ck_softmax, ck_write_mode, flushes, raise_if_stopped, stopped,
                                 table, watch)
+from convkit._core.call cimport Fast, Places
 from convkit._core.view cimport View, drop, lift
+
+from convkit._core.cpu import thread_count
 
 cdef enum:
     CHUNK = 1 << 13                             # elements of a task
@@ -27,108 +30,111 @@ SOFTMAXES = {
 RULES = {"step": CK_STEP, "sign": CK_SIGN, "roll": CK_ROLL, "measure": CK_MEASURE}
 
 
-cdef void do_chunk(ck_act act, const View *x, const View *dy, const double *how, const View *y, Py_ssize_t task,
-                   bint flush) noexcept nogil:
-    cdef Py_ssize_t size = y.buffer.itemsize, first = task * CHUNK, n = min(y.shape[0] - first, CHUNK)
-    cdef ck_mode mode = ck_flush_subnormals(flush)
-    table(size).act_line(act, n, x.data + first * size, dy.data + first * size if dy.data != NULL else NULL, how,
-                         y.data + first * size, y.shape[0] * size >= STREAM and y.data != x.data and y.data != dy.data)
-    ck_write_mode(mode)
+cdef class Pass(Fast):
+    """y = f(x), or y = dy * f'(x) where dy is given, by elements or by rows, for C-contiguous arrays of known sizes.
 
-
-def act(str name, x, dy, y, int threads, double a=0, double b=0, double c=0):
-    """y = f(x), or y = dy * f'(x) where dy is given: contiguous arrays (n,), n >= 1; y may be x or dy."""
-    cdef View source, slope, target
+    With `softmax`, x is dy for the gradients, and dy what the forward pass returned. y may be x or dy.
+    """
+    cdef ck_act act
+    cdef ck_softmax kind
     cdef double how[3]
-    cdef ck_act which = ACTS[name]
-    cdef bint flush = flushes()
-    cdef Py_ssize_t task
-    cdef Watch signals = watch()
-    how[0], how[1], how[2] = a, b, c
-    source.open = slope.open = target.open = False
-    try:
-        lift(&source, x, False)
-        lift(&slope, dy, False)
-        lift(&target, y, True)
-        for task in prange((target.shape[0] - 1) // CHUNK + 1, nogil=True, schedule="static", num_threads=threads):
+    cdef bint by_rows, flush
+    cdef Py_ssize_t itemsize, step, count       # of a number; numbers of a row, or 1; rows, or numbers
+    cdef Py_ssize_t piece, tasks                # rows or numbers of a task
+    cdef object threads
+
+    def __init__(self, str name, Py_ssize_t count, Py_ssize_t step, Py_ssize_t itemsize, threads, *how):
+        """count rows of `step` numbers; an activation has rows of one number and up to three parameters. threads is what the
+        caller asked for, or 0 for work so little that the calling thread does it."""
+        cdef int i
+        self.by_rows = name in SOFTMAXES
+        self.act, self.kind = ACTS.get(name, CK_NO_ACT), SOFTMAXES.get(name, CK_SOFTMAX)
+        for i in range(3):
+            self.how[i] = how[i] if i < len(how) else 0
+        self.flush, self.itemsize, self.step, self.count = flushes(), itemsize, step, count
+        self.piece = max(CHUNK // step, 1)
+        self.tasks, self.threads = (count - 1) // self.piece + 1, threads
+
+    def __call__(self, x, dy, y):
+        cdef View views[3]
+        cdef Places at
+        cdef int i
+        arrays = (x, dy, y)
+        for i in range(3):
+            views[i].open = False
+        try:
+            for i in range(3):
+                lift(&views[i], arrays[i], i == 2)
+            at.x, at.b, at.y = views[0].data, views[1].data, views[2].data
+            self.run(&at)
+        finally:
+            for i in range(3):
+                drop(&views[i])
+
+    cdef int run(self, const Places *at) except -1:
+        cdef Py_ssize_t task
+        cdef int threads
+        cdef Watch signals = watch()
+        if self.threads == 0:
+            for task in range(self.tasks):
+                self.do(at, task)
+            return 0
+        threads = thread_count(self.threads)[0]
+        for task in prange(self.tasks, nogil=True, schedule="static", num_threads=threads):
             if not stopped(&signals, threadid(), task):
-                do_chunk(which, &source, &slope, how, &target, task, flush)
-    finally:
-        drop(&source)
-        drop(&slope)
-        drop(&target)
-    raise_if_stopped(&signals)
+                self.do(at, task)
+        return raise_if_stopped(&signals)
+
+    cdef void do(self, const Places *at, Py_ssize_t task) noexcept nogil:
+        cdef Py_ssize_t first = task * self.piece, n = min(self.count - first, self.piece)
+        cdef Py_ssize_t start = first * self.step * self.itemsize
+        cdef const char *x = at.x + start
+        cdef const char *dy = at.b + start if at.b != NULL else NULL
+        cdef ck_mode mode = ck_flush_subnormals(self.flush)
+        if self.by_rows:
+            table(self.itemsize).softmax_rows(self.kind, n, self.step, x, dy, at.y + start)
+        else:
+            table(self.itemsize).act_line(self.act, n, x, dy, self.how, at.y + start, self.count * self.itemsize >= STREAM
+                                          and at.y != at.x and at.y != at.b)
+        ck_write_mode(mode)
 
 
-cdef void do_rows(ck_softmax kind, const View *a, const View *b, const View *y, Py_ssize_t first, Py_ssize_t rows,
-                  bint flush) noexcept nogil:
+cdef void do_losses(const View *x, const View *labels, const View *weights, const View *each, const double *how,
+                    const View *y, const View *losses, Py_ssize_t first, Py_ssize_t rows, bint flush) noexcept nogil:
     cdef Py_ssize_t at = first * y.stride[0]
     cdef ck_mode mode = ck_flush_subnormals(flush)
-    table(y.buffer.itemsize).softmax_rows(kind, min(rows, y.shape[0] - first), y.shape[4], a.data + at,
-                                          b.data + at if b.data != NULL else NULL, y.data + at)
+    table(y.buffer.itemsize).cross_entropy_rows(min(rows, y.shape[0] - first), y.shape[4], x.data + at,
+                                                <const int64_t *>labels.data + first, weights.data, each.data, how, y.data + at,
+                                                <double *>losses.data + first)
     ck_write_mode(mode)
 
 
-def softmax(str name, a, b, y, int threads):
-    """Contiguous arrays (rows, n), rows and n >= 1; a is x, or dy with b the result. y may be a or b."""
-    cdef View source, other, target
-    cdef ck_softmax kind = SOFTMAXES[name]
-    cdef bint flush = flushes()
-    cdef Py_ssize_t task, rows
-    cdef Watch signals = watch()
-    source.open = other.open = target.open = False
-    try:
-        lift(&source, a, False)
-        lift(&other, b, False)
-        lift(&target, y, True)
-        rows = max(CHUNK // target.shape[4], 1)
-        for task in prange((target.shape[0] - 1) // rows + 1, nogil=True, schedule="static", num_threads=threads):
-            if not stopped(&signals, threadid(), task):
-                do_rows(kind, &source, &other, &target, task * rows, rows, flush)
-    finally:
-        drop(&source)
-        drop(&other)
-        drop(&target)
-    raise_if_stopped(&signals)
-
-
-cdef void do_losses(const View *x, const int64_t *labels, const View *weights, const View *each, const double *how,
-                    const View *y, double *losses, Py_ssize_t first, Py_ssize_t rows, bint flush) noexcept nogil:
-    cdef Py_ssize_t at = first * y.stride[0]
-    cdef ck_mode mode = ck_flush_subnormals(flush)
-    table(y.buffer.itemsize).cross_entropy_rows(min(rows, y.shape[0] - first), y.shape[4], x.data + at, labels + first,
-                                                weights.data, each.data, how, y.data + at, losses + first)
-    ck_write_mode(mode)
-
-
-def cross_entropy(x, const int64_t[::1] labels, weights, each, double share, double total, double factor, y,
-                  double[::1] losses, int threads):
-    """Losses of the rows and y = factor * gradient: contiguous arrays (rows, n), rows and n >= 1.
+def cross_entropy(x, labels, weights, each, double share, double total, double factor, y, losses, int threads):
+    """Losses of the rows, float64, and y = factor * gradient: contiguous arrays (rows, n), rows and n >= 1; labels are int64.
 
     weights and each are (n,) or None. The label of a row takes share * its weight, each class what `each` has for it,
     `total` in all.
     """
-    cdef View source, weigh, spread, target
+    cdef View views[6]
     cdef double how[3]
     cdef bint flush = flushes()
     cdef Py_ssize_t task, rows
+    cdef int i
     cdef Watch signals = watch()
     how[0], how[1], how[2] = share, total, factor
-    source.open = weigh.open = spread.open = target.open = False
+    arrays = (x, labels, weights, each, y, losses)
+    for i in range(6):
+        views[i].open = False
     try:
-        lift(&source, x, False)
-        lift(&weigh, weights, False)
-        lift(&spread, each, False)
-        lift(&target, y, True)
-        rows = max(CHUNK // target.shape[4], 1)
-        for task in prange((target.shape[0] - 1) // rows + 1, nogil=True, schedule="static", num_threads=threads):
+        for i in range(6):
+            lift(&views[i], arrays[i], i >= 4)
+        rows = max(CHUNK // views[4].shape[4], 1)
+        for task in prange((views[4].shape[0] - 1) // rows + 1, nogil=True, schedule="static", num_threads=threads):
             if not stopped(&signals, threadid(), task):
-                do_losses(&source, &labels[0], &weigh, &spread, how, &target, &losses[0], task * rows, rows, flush)
+                do_losses(&views[0], &views[1], &views[2], &views[3], how, &views[4], &views[5], task * rows, rows, flush)
     finally:
-        drop(&source)
-        drop(&weigh)
-        drop(&spread)
-        drop(&target)
+        for i in range(6):
+            drop(&views[i])
     raise_if_stopped(&signals)
 
 

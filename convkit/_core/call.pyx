@@ -8,6 +8,7 @@
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_STRIDES, PyBUF_WRITE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.memoryview cimport PyMemoryView_FromMemory
+from libc.math cimport copysign
 from libc.string cimport memcmp
 import numpy as np
 
@@ -28,15 +29,17 @@ cdef bint constant(object value):
             if not constant(item):
                 return False
         return True
-    return value is None or type(value) is int or type(value) is str or type(value) is bool
+    return value is None or type(value) is int or type(value) is float or type(value) is str or type(value) is bool
 
 
 cdef bint same(object a, object b):
-    """Whether two values are equal, where the first one is constant; True is not 1."""
+    """Whether two values are equal, where the first one is constant; True is not 1, nor 0.0 -0.0."""
     if a is b:
         return True
     if type(a) is not type(b):
         return False
+    if type(a) is float:
+        return a == b and copysign(1, a) == copysign(1, b)
     if type(a) is not tuple:
         return (type(a) is int or type(a) is str) and a == b
     if len(<tuple>a) != len(<tuple>b):
@@ -105,7 +108,7 @@ cdef class Fast:
 cdef class Call:
     """One call: what it was made with, and `run`, a `Fast` or a function (inputs, out) -> y, which makes it again."""
     cdef tuple how, shape
-    cdef object dtype, run
+    cdef object dtype, run, new
     cdef Form inputs[ARRAYS]
     cdef Form output
     cdef int count
@@ -113,7 +116,7 @@ cdef class Call:
     cdef const char *filters                    # packed ones, which `out` must not meet
     cdef Py_ssize_t filters_bytes
     cdef const ck_kernels *kernels
-    cdef bint flushes
+    cdef bint flushes, in_place
 
     cdef bint fits(self, tuple inputs, object out, Given *g) except -1:
         """Whether the arrays are like those of the call, with nothing in the way of writing to `out`."""
@@ -128,7 +131,7 @@ cdef class Call:
         if g.view[last].readonly or meet(g.data[last], g.size[last], self.filters, self.filters_bytes):
             return False
         for i in range(last):
-            if meet(g.data[last], g.size[last], g.data[i], g.size[i]):
+            if not (self.in_place and g.data[last] == g.data[i]) and meet(g.data[last], g.size[last], g.data[i], g.size[i]):
                 return False
         return True
 
@@ -139,7 +142,7 @@ cdef class Call:
             return self.run(inputs, out)
         y = out
         if out is None:
-            y = EMPTY(self.shape, self.dtype)
+            y = EMPTY(self.shape, self.dtype) if self.new is None else self.new()
             take(g, y, &self.output, self.dtype)
         at.x, at.b, at.residual, at.y, at.room = g.data[0], g.data[1], NULL, g.data[self.count], NULL
         (<Fast>self.run).run(&at)
@@ -181,8 +184,11 @@ cdef class Calls:
                     drop(&given)
         return None
 
-    def keep(self, tuple inputs, tuple shape, tuple how, run, filters=None):
-        """Remembers a call that has passed all checks, if its arguments let it; `shape` is that of the result."""
+    def keep(self, tuple inputs, tuple shape, tuple how, run, filters=None, new=None, bint in_place=False):
+        """Remembers a call that has passed all checks, if its arguments let it.
+
+        `shape` is that of the result, which a `Fast` gets from `new`, if given; with `in_place`, it may be an input of that shape.
+        """
         cdef Call call = Call(), old
         cdef Py_ssize_t i
         cdef Given given
@@ -193,7 +199,7 @@ cdef class Calls:
             return
         x = inputs[0]
         call.how, call.shape, call.dtype, call.run, call.count = how, shape, x.dtype, run, len(inputs)
-        call.itemsize, call.flushes = x.dtype.itemsize, flushes()
+        call.itemsize, call.flushes, call.new, call.in_place = x.dtype.itemsize, flushes(), new, in_place
         call.kernels, call.output = table(call.itemsize), form_of(shape, call.itemsize)
         for i in range(call.count):
             call.inputs[i] = form_of(() if inputs[i] is None else inputs[i].shape, call.itemsize)

@@ -84,7 +84,7 @@ cdef extern from "convkit.h" nogil:
 
     ctypedef enum ck_act:
         CK_RELU, CK_LEAKY, CK_RAMP, CK_HARD_SWISH, CK_ELU, CK_GELU, CK_GELU_TANH, CK_SILU, CK_MISH, CK_SIGMOID, CK_TANH
-        CK_SOFTPLUS, CK_SOFTSIGN
+        CK_SOFTPLUS, CK_SOFTSIGN, CK_NO_ACT
 
     ctypedef enum ck_softmax:
         CK_SOFTMAX, CK_LOG_SOFTMAX, CK_SOFTMAX_GRAD, CK_LOG_SOFTMAX_GRAD

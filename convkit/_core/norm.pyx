@@ -3,6 +3,9 @@
 # An array is (batches, rows, cols), and what a batch has no whole row of follows as its `rest`, a part of a row. A task is a
 # chunk of rows for a panel of columns of one batch; chunks follow from the shape alone, so bits do not depend on threads.
 from cython.parallel cimport prange, threadid
+from libc.math cimport sqrt
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 
 from convkit._core.cpu cimport (Watch, ck_columns, ck_flush_subnormals, ck_kernels, ck_mode, ck_write_mode, flushes,
                                 raise_if_stopped, real, stopped, table, watch)
@@ -129,33 +132,128 @@ cdef void add_moments(const real *f, Py_ssize_t cols, Py_ssize_t n, Py_ssize_t c
             total[c] += f[2 * cols + start + c] - first * first * part + count * off * off
 
 
-def moments(const real[:, :, :, ::1] figures, double[:, ::1] mean, double[:, ::1] spread, Py_ssize_t rows, Py_ssize_t rest,
-            Py_ssize_t pixels):
-    """Means of the channels and sums of squares about them, both zero at first, of (batches, chunks, 3, columns)."""
-    cdef Py_ssize_t batch, chunk, c, cols = figures.shape[3], whole = chunks(rows, cols), channels = mean.shape[1], height
+cdef void moments_of(const real *figures, Py_ssize_t each, Py_ssize_t cols, Py_ssize_t rows, Py_ssize_t rest, Py_ssize_t pixels,
+                     Py_ssize_t channels, double *mean, double *spread) noexcept nogil:
+    """Means of the channels of one batch and sums of squares about them, from its chunks (each, 3, columns)."""
+    cdef Py_ssize_t chunk, c, height, whole = chunks(rows, cols)
     cdef int step
-    with nogil:
-        for batch in range(figures.shape[0]):
-            for step in range(2):
-                for chunk in range(figures.shape[1]):
-                    height = min(chunk_rows(cols), rows - chunk * chunk_rows(cols)) if chunk < whole else 1
-                    add_moments(&figures[batch, chunk, 0, 0], cols, cols if chunk < whole else rest, channels, height, step,
-                                &mean[batch, 0], &spread[batch, 0] if step else &mean[batch, 0])
-                if step == 0:
-                    for c in range(channels):
-                        mean[batch, c] /= pixels
+    memset(mean, 0, channels * sizeof(double))
+    memset(spread, 0, channels * sizeof(double))
+    for step in range(2):
+        for chunk in range(each):
+            height = min(chunk_rows(cols), rows - chunk * chunk_rows(cols)) if chunk < whole else 1
+            add_moments(figures + chunk * 3 * cols, cols, cols if chunk < whole else rest, channels, height, step, mean,
+                        spread if step else mean)
+        if step == 0:
+            for c in range(channels):
+                mean[c] /= pixels
 
 
-def sums(const real[:, :, :, ::1] figures, double[:, :, ::1] total, Py_ssize_t rows, Py_ssize_t rest):
-    """Adds the chunks of (batches, chunks, figures, columns) to total (batches, figures, channels)."""
-    cdef Py_ssize_t batch, chunk, i, pixel, c, cols = figures.shape[3], whole = chunks(rows, cols), channels = total.shape[2]
-    with nogil:
-        for batch in range(figures.shape[0]):
-            for chunk in range(figures.shape[1]):
-                for i in range(figures.shape[2]):
-                    for pixel in range((cols if chunk < whole else rest) // channels):
-                        for c in range(channels):
-                            total[batch, i, c] += figures[batch, chunk, i, pixel * channels + c]
+cdef (double, double) together(const double *mean, const double *spread, Py_ssize_t channels, Py_ssize_t pixels) noexcept nogil:
+    """Mean and variance of a group of channels."""
+    cdef Py_ssize_t c
+    cdef double whole = 0, squares = 0
+    if channels == 1:
+        return mean[0], spread[0] / pixels
+    for c in range(channels):
+        whole += mean[c]
+    whole /= channels
+    for c in range(channels):
+        squares += spread[c] + pixels * (mean[c] - whole) * (mean[c] - whole)
+    return whole, squares / (pixels * channels)
+
+
+def moments(figures, mean, var, Py_ssize_t rows, Py_ssize_t rest, Py_ssize_t pixels, Py_ssize_t channels):
+    """Fills mean and variance of groups of channels, float64 (batches, groups), from (batches, chunks, 3, columns)."""
+    cdef View views[3]
+    cdef Py_ssize_t batch, group, groups, width, size, place
+    cdef double *lines = <double *>malloc(2 * channels * sizeof(double))
+    cdef int i
+    for i in range(3):
+        views[i].open = False
+    try:
+        if lines == NULL:
+            raise MemoryError
+        for i, array in enumerate((figures, mean, var)):
+            lift(&views[i], array, i > 0)
+        groups, size = views[1].shape[4], views[0].buffer.itemsize
+        width = channels // groups
+        for batch in range(views[0].shape[0]):
+            if size == 4:
+                moments_of(<const float *>(views[0].data + batch * views[0].stride[0]), views[0].shape[2], views[0].shape[4],
+                           rows, rest, pixels, channels, lines, lines + channels)
+            else:
+                moments_of(<const double *>(views[0].data + batch * views[0].stride[0]), views[0].shape[2], views[0].shape[4],
+                           rows, rest, pixels, channels, lines, lines + channels)
+            for group in range(groups):
+                place = batch * groups + group
+                (<double *>views[1].data)[place], (<double *>views[2].data)[place] = together(
+                    lines + group * width, lines + channels + group * width, width, pixels)
+    finally:
+        free(lines)
+        for i in range(3):
+            drop(&views[i])
+
+
+def coefficients(mean, var, weight, bias, double eps, bint single, lines):
+    """Fills lines (4, batches, channels): 1 / deviation, center, scale and shift of y = (x - center) * scale + shift.
+
+    All are float64 and contiguous; mean and var (batches, groups), weight and bias (channels,) or None. The center is the mean
+    as x can hold it, `single` or not, so that x - center is exact near it; the shift makes up for the difference.
+    """
+    cdef View views[5]
+    cdef Py_ssize_t place, c, at, channels, width, step
+    cdef double *to
+    cdef double inverse, center, off, scale
+    cdef int i
+    for i in range(5):
+        views[i].open = False
+    try:
+        for i, array in enumerate((mean, var, weight, bias, lines)):
+            lift(&views[i], array, i == 4)
+        channels, step, to = views[4].shape[4], views[4].shape[3] * views[4].shape[4], <double *>views[4].data
+        width = channels // views[0].shape[4]
+        for place in range(views[0].shape[0] * views[0].shape[4]):
+            off = (<const double *>views[0].data)[place]
+            center = <double><float>off if single else off
+            off, inverse = center - off, 1 / sqrt((<const double *>views[1].data)[place] + eps)
+            for at in range(place * width, (place + 1) * width):
+                c = at % channels
+                scale = inverse if weight is None else inverse * (<const double *>views[2].data)[c]
+                to[at], to[step + at], to[2 * step + at] = inverse, center, scale
+                to[3 * step + at] = off * scale if bias is None else off * scale + (<const double *>views[3].data)[c]
+    finally:
+        for i in range(5):
+            drop(&views[i])
+
+
+cdef void add_sums(const real *f, Py_ssize_t n, Py_ssize_t channels, double *total) noexcept nogil:
+    cdef Py_ssize_t pixel, c
+    for pixel in range(n // channels):
+        for c in range(channels):
+            total[c] += f[pixel * channels + c]
+
+
+def sums(figures, total, Py_ssize_t rows, Py_ssize_t rest):
+    """Adds the chunks of (batches, chunks, 2, columns) to total, float64 (batches, 2, channels)."""
+    cdef View f, t
+    cdef Py_ssize_t place, each, cols, n
+    cdef double *to
+    f.open = t.open = False
+    try:
+        lift(&f, figures, False)
+        lift(&t, total, True)
+        each, cols = f.shape[2], f.shape[4]
+        for place in range(f.shape[0] * each * 2):
+            n = cols if place // 2 % each < chunks(rows, cols) else rest
+            to = <double *>t.data + (place // 2 // each * 2 + place % 2) * t.shape[4]
+            if f.buffer.itemsize == 4:
+                add_sums(<const float *>f.data + place * cols, n, t.shape[4], to)
+            else:
+                add_sums(<const double *>f.data + place * cols, n, t.shape[4], to)
+    finally:
+        drop(&f)
+        drop(&t)
 
 
 # Rows ----------------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ from convkit._core.cpu cimport (CK_INT, CK_INT8, CK_INT16, CK_POOL_TAPS, CK_REAL
                                 watch)
 from convkit._core.view cimport View, drop, lift
 
+from convkit._core.cpu import thread_count
+
 cdef enum:
     PHASES = 8                                  # largest stride whose backward pass goes along the row once
     STREAM = 8 << 20                            # bytes of a target that is written past the caches
@@ -356,42 +358,39 @@ cdef int share(const Walk *w, Py_ssize_t tasks, int threads) except -1:
     return raise_if_stopped(&signals)
 
 
-cdef class Bound(Fast):
-    """`walk` for MAX and SUM on C-contiguous arrays of known sizes; threads is 0 for work done in the calling thread."""
-    cdef Walk w
-    cdef Py_ssize_t tasks
-    cdef int threads
-
-    def __init__(self, int op, int count, Windows windows, Py_ssize_t piece, Py_ssize_t panel, Py_ssize_t itemsize,
-                 tuple source, tuple target, int threads):
-        """source and target are shapes (N, D, H, W, C) of floats."""
-        cdef Walk *w = &self.w
-        cdef Dense x = form_of(source, itemsize), y = form_of(target, itemsize)
-        cdef int i
-        w.itemsize = itemsize
-        for i in range(4):
-            w.source_stride[i], w.target_stride[i] = x.stride[i] // itemsize, y.stride[i] // itemsize
-        set_out(w, op, count, windows, piece, panel, "f", y.shape)
-        self.tasks, self.threads = y.shape[0] * w.extent[0] * w.extent[1] * w.pieces * w.panels, threads
-
-    cdef int run(self, const Places *at) except -1:
-        cdef Walk w = self.w
-        cdef Py_ssize_t task
-        w.source, w.target = at.x, at.y
-        if self.threads:
-            return share(&w, self.tasks, self.threads)
-        for task in range(self.tasks):
-            pool_row(&w, task)
-        return 0
+include "pool_bound.pxi"
 
 
-def scatter(const real[:, :, ::1] dy, const int64_t[:, :, ::1] flat, real[:, :, ::1] dx, Py_ssize_t panel, int threads):
-    """dx[n, flat[n, p, c], c] += dy[n, p, c], p rising; dy and flat (N, pixels of y, C), dx (N, pixels of x, C)."""
-    cdef Py_ssize_t channels = dy.shape[2], panels = (channels - 1) // panel + 1
-    cdef Py_ssize_t task, n, p, c
-    for task in prange(dy.shape[0] * panels, nogil=True, schedule="static", num_threads=threads):
-        n = task // panels
-        for p in range(dy.shape[1]):
-            for c in range(task % panels * panel, min((task % panels + 1) * panel, channels)):
-                if flat[n, p, c] >= 0:
-                    dx[n, flat[n, p, c], c] += dy[n, p, c]
+cdef void scatter_panel(const real *dy, const int64_t *flat, real *dx, Py_ssize_t pixels, Py_ssize_t channels, Py_ssize_t first,
+                        Py_ssize_t last) noexcept nogil:
+    cdef Py_ssize_t p, c
+    for p in range(pixels):
+        for c in range(first, last):
+            if flat[p * channels + c] >= 0:
+                dx[flat[p * channels + c] * channels + c] += dy[p * channels + c]
+
+
+def scatter(dy, flat, dx, Py_ssize_t panel, int threads):
+    """dx[n, flat[n, p, c], c] += dy[n, p, c], p rising; dy and flat (N, pixels of y, C), dx (N, pixels of x, C), contiguous."""
+    cdef View y, place, x
+    cdef Py_ssize_t task, n, first, last, channels, panels
+    y.open = place.open = x.open = False
+    try:
+        lift(&y, dy, False)
+        lift(&place, flat, False)
+        lift(&x, dx, True)
+        channels = y.shape[4]
+        panels = (channels - 1) // panel + 1
+        for task in prange(y.shape[0] * panels, nogil=True, schedule="static", num_threads=threads):
+            n, first = task // panels, task % panels * panel
+            last = min(first + panel, channels)
+            if y.buffer.itemsize == 4:
+                scatter_panel(<const float *>(y.data + n * y.stride[0]), <const int64_t *>(place.data + n * place.stride[0]),
+                              <float *>(x.data + n * x.stride[0]), y.shape[3], channels, first, last)
+            else:
+                scatter_panel(<const double *>(y.data + n * y.stride[0]), <const int64_t *>(place.data + n * place.stride[0]),
+                              <double *>(x.data + n * x.stride[0]), y.shape[3], channels, first, last)
+    finally:
+        drop(&y)
+        drop(&place)
+        drop(&x)

@@ -166,7 +166,7 @@ class Maker:
         places, size = self._places(last, python | outputs | set(self.graph.inputs), room)
         slots = [(places.get(slot, -1), *self.slots[slot], _bytes(*self.slots[slot])) for slot in numbers]
         offsets = np.array([*(slot[0] for slot in slots), _lines(8 * len(slots) + 8)], np.intp).tobytes()
-        makers = tuple(one for root in outputs - python for one in (numbers[root], _maker(*self.slots[root])))
+        makers = tuple(one for root in outputs - python for one in (numbers[root], check.maker(*self.slots[root])))
         results = tuple(numbers[slot] for slot in self.graph.outputs)
         return Program(slots, offsets, size, len(self.graph.inputs), steps, makers, results, self.held, threads)
 
@@ -204,10 +204,6 @@ def _held(layer: Any) -> list[Held]:
         held += [Held(one.buffers, name, None, array.tobytes()) for name, array in one.buffers.items()]
     return held
 
-
-def _maker(shape: tuple[int, ...], dtype: np.dtype) -> Callable[[], np.ndarray]:
-    """What makes such an array; most of `check.empty` is for large ones."""
-    return partial(np.empty, shape, dtype) if prod(shape) < check.SMALL else partial(check.empty, shape, dtype, "predict")
 
 
 def _bytes(shape: tuple[int, ...], dtype: np.dtype) -> int:

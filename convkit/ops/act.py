@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from convkit.ops import check
-from convkit.ops.pointwise import apply, pair, rows
-from convkit.plan import geometry
+from convkit.ops.pointwise import apply, rows
 
 __all__ = ["log_softmax", "log_softmax_grad", "relu", "relu_grad", "softmax", "softmax_grad"]
 
@@ -44,7 +42,7 @@ def relu(x: Any, *, out: np.ndarray | None = None, threads: int | None = None) -
     >>> relu(np.array([-1.0, 0.0, 2.0]))
     array([0., 0., 2.])
     """
-    return apply("relu", "relu", check.array(x, "relu", "x"), None, out, threads)
+    return apply("relu", "relu", x, None, out, threads)
 
 
 def relu_grad(dy: Any, y: Any, *, out: np.ndarray | None = None, threads: int | None = None) -> np.ndarray:
@@ -75,8 +73,7 @@ def relu_grad(dy: Any, y: Any, *, out: np.ndarray | None = None, threads: int | 
     >>> relu_grad(np.array([5.0, 7.0]), np.array([0.0, 2.0]))
     array([0., 7.])
     """
-    dy, y = pair("relu_grad", dy, y, "y")
-    return apply("relu_grad", "relu", y, dy, out, threads)
+    return apply("relu_grad", "relu", y, dy, out, threads, name="y")
 
 
 def softmax(x: Any, axis: int = -1, *, out: np.ndarray | None = None, threads: int | None = None) -> np.ndarray:
@@ -108,7 +105,6 @@ def softmax(x: Any, axis: int = -1, *, out: np.ndarray | None = None, threads: i
     >>> softmax(np.array([1e4, 1e4, -np.inf]))
     array([0.5, 0.5, 0. ])
     """
-    x, axis = _along("softmax", x, axis)
     return rows("softmax", "softmax", x, None, axis, out, threads)
 
 
@@ -141,8 +137,6 @@ def softmax_grad(dy: Any, y: Any, axis: int = -1, *, out: np.ndarray | None = No
     >>> softmax_grad(np.array([1.0, 0.0]), np.array([0.5, 0.5]))
     array([ 0.25, -0.25])
     """
-    dy, y = pair("softmax_grad", dy, y, "y")
-    dy, axis = _along("softmax_grad", dy, axis)
     return rows("softmax_grad", "softmax_grad", dy, y, axis, out, threads)
 
 
@@ -175,7 +169,6 @@ def log_softmax(x: Any, axis: int = -1, *, out: np.ndarray | None = None, thread
     >>> log_softmax(np.array([1e4, 0.0]))
     array([     0., -10000.])
     """
-    x, axis = _along("log_softmax", x, axis)
     return rows("log_softmax", "log_softmax", x, None, axis, out, threads)
 
 
@@ -210,13 +203,4 @@ def log_softmax_grad(
     >>> log_softmax_grad(np.array([1.0, 0.0]), np.log([0.5, 0.5]))
     array([ 0.5, -0.5])
     """
-    dy, y = pair("log_softmax_grad", dy, y, "y")
-    dy, axis = _along("log_softmax_grad", dy, axis)
     return rows("log_softmax_grad", "log_softmax_grad", dy, y, axis, out, threads)
-
-
-def _along(op: str, x: Any, axis: int) -> tuple[np.ndarray, int]:
-    x, axis = check.array(x, op, "x"), geometry.integer(axis, op, "axis")
-    if not -x.ndim <= axis < x.ndim:
-        raise ValueError(f"{op}: axis {axis} is not an axis of x of shape {x.shape}")
-    return x, axis

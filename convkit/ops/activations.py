@@ -51,7 +51,7 @@ def relu6(x: Any, *, out: np.ndarray | None = None, threads: int | None = None) 
     >>> relu6(np.array([-2.0, 0.5, 7.0])).round(3)
     array([0. , 0.5, 6. ])
     """
-    return apply("relu6", "ramp", check.array(x, "relu6", "x"), None, out, threads, 1, 0, 6)
+    return apply("relu6", "ramp", x, None, out, threads, 1, 0, 6)
 
 
 def leaky_relu(
@@ -64,7 +64,7 @@ def leaky_relu(
     >>> leaky_relu(np.array([-2.0, 0.5, 7.0])).round(3)
     array([-0.02,  0.5 ,  7.  ])
     """
-    return apply("leaky_relu", "leaky", check.array(x, "leaky_relu", "x"), None, out, threads,
+    return apply("leaky_relu", "leaky", x, None, out, threads,
                  number(negative_slope, "leaky_relu", "negative_slope"))
 
 
@@ -76,7 +76,7 @@ def elu(x: Any, *, alpha: float = 1.0, out: np.ndarray | None = None, threads: i
     >>> elu(np.array([-2.0, 0.5, 7.0])).round(3)
     array([-0.865,  0.5  ,  7.   ])
     """
-    return apply("elu", "elu", check.array(x, "elu", "x"), None, out, threads, 1, number(alpha, "elu", "alpha"), 1)
+    return apply("elu", "elu", x, None, out, threads, 1, number(alpha, "elu", "alpha"), 1)
 
 
 def selu(x: Any, *, out: np.ndarray | None = None, threads: int | None = None) -> np.ndarray:
@@ -88,7 +88,7 @@ def selu(x: Any, *, out: np.ndarray | None = None, threads: int | None = None) -
     >>> selu(np.array([-2.0, 0.5, 7.0])).round(3)
     array([-1.52 ,  0.525,  7.355])
     """
-    return apply("selu", "elu", check.array(x, "selu", "x"), None, out, threads, SELU_SCALE, SELU_SCALE * SELU_ALPHA, 1)
+    return apply("selu", "elu", x, None, out, threads, SELU_SCALE, SELU_SCALE * SELU_ALPHA, 1)
 
 
 def celu(x: Any, *, alpha: float = 1.0, out: np.ndarray | None = None, threads: int | None = None) -> np.ndarray:
@@ -101,7 +101,7 @@ def celu(x: Any, *, alpha: float = 1.0, out: np.ndarray | None = None, threads: 
     array([-0.865,  0.5  ,  7.   ])
     """
     alpha = positive(alpha, "celu", "alpha")
-    return apply("celu", "elu", check.array(x, "celu", "x"), None, out, threads, 1, alpha, 1 / alpha)
+    return apply("celu", "elu", x, None, out, threads, 1, alpha, 1 / alpha)
 
 
 def gelu(x: Any, *, approximate: str = "none", out: np.ndarray | None = None, threads: int | None = None) -> np.ndarray:
@@ -113,7 +113,7 @@ def gelu(x: Any, *, approximate: str = "none", out: np.ndarray | None = None, th
     >>> gelu(np.array([-2.0, 0.5, 7.0])).round(3)
     array([-0.046,  0.346,  7.   ])
     """
-    return apply("gelu", gelu_kind(approximate, "gelu"), check.array(x, "gelu", "x"), None, out, threads)
+    return apply("gelu", gelu_kind(approximate, "gelu"), x, None, out, threads)
 
 
 def silu(x: Any, *, out: np.ndarray | None = None, threads: int | None = None) -> np.ndarray:
@@ -124,7 +124,7 @@ def silu(x: Any, *, out: np.ndarray | None = None, threads: int | None = None) -
     >>> silu(np.array([-2.0, 0.5, 7.0])).round(3)
     array([-0.238,  0.311,  6.994])
     """
-    return apply("silu", "silu", check.array(x, "silu", "x"), None, out, threads)
+    return apply("silu", "silu", x, None, out, threads)
 
 
 def mish(x: Any, *, out: np.ndarray | None = None, threads: int | None = None) -> np.ndarray:
@@ -135,7 +135,7 @@ def mish(x: Any, *, out: np.ndarray | None = None, threads: int | None = None) -
     >>> mish(np.array([-2.0, 0.5, 7.0])).round(3)
     array([-0.253,  0.375,  7.   ])
     """
-    return apply("mish", "mish", check.array(x, "mish", "x"), None, out, threads)
+    return apply("mish", "mish", x, None, out, threads)
 
 
 def sigmoid(x: Any, *, out: np.ndarray | None = None, threads: int | None = None) -> np.ndarray:
@@ -146,7 +146,7 @@ def sigmoid(x: Any, *, out: np.ndarray | None = None, threads: int | None = None
     >>> sigmoid(np.array([-2.0, 0.5, 7.0])).round(3)
     array([0.119, 0.622, 0.999])
     """
-    return apply("sigmoid", "sigmoid", check.array(x, "sigmoid", "x"), None, out, threads)
+    return apply("sigmoid", "sigmoid", x, None, out, threads)
 
 
 def hard_sigmoid(
@@ -159,7 +159,7 @@ def hard_sigmoid(
     >>> hard_sigmoid(np.array([-2.0, 0.5, 7.0])).round(3)
     array([0.167, 0.583, 1.   ])
     """
-    return apply("hard_sigmoid", "ramp", check.array(x, "hard_sigmoid", "x"), None, out, threads,
+    return apply("hard_sigmoid", "ramp", x, None, out, threads,
                  number(alpha, "hard_sigmoid", "alpha"), number(beta, "hard_sigmoid", "beta"), 1)
 
 
@@ -171,7 +171,7 @@ def hard_swish(x: Any, *, out: np.ndarray | None = None, threads: int | None = N
     >>> hard_swish(np.array([-2.0, 0.5, 7.0])).round(3)
     array([-0.333,  0.292,  7.   ])
     """
-    return apply("hard_swish", "hard_swish", check.array(x, "hard_swish", "x"), None, out, threads)
+    return apply("hard_swish", "hard_swish", x, None, out, threads)
 
 
 def tanh(x: Any, *, out: np.ndarray | None = None, threads: int | None = None) -> np.ndarray:
@@ -182,7 +182,7 @@ def tanh(x: Any, *, out: np.ndarray | None = None, threads: int | None = None) -
     >>> tanh(np.array([-2.0, 0.5, 7.0])).round(3)
     array([-0.964,  0.462,  1.   ])
     """
-    return apply("tanh", "tanh", check.array(x, "tanh", "x"), None, out, threads)
+    return apply("tanh", "tanh", x, None, out, threads)
 
 
 def softplus(x: Any, *, beta: float = 1.0, out: np.ndarray | None = None, threads: int | None = None) -> np.ndarray:
@@ -194,7 +194,7 @@ def softplus(x: Any, *, beta: float = 1.0, out: np.ndarray | None = None, thread
     array([0.127, 0.974, 7.001])
     """
     beta = positive(beta, "softplus", "beta")
-    return apply("softplus", "softplus", check.array(x, "softplus", "x"), None, out, threads, beta, 1 / beta)
+    return apply("softplus", "softplus", x, None, out, threads, beta, 1 / beta)
 
 
 def softsign(x: Any, *, out: np.ndarray | None = None, threads: int | None = None) -> np.ndarray:
@@ -205,7 +205,7 @@ def softsign(x: Any, *, out: np.ndarray | None = None, threads: int | None = Non
     >>> softsign(np.array([-2.0, 0.5, 7.0])).round(3)
     array([-0.667,  0.333,  0.875])
     """
-    return apply("softsign", "softsign", check.array(x, "softsign", "x"), None, out, threads)
+    return apply("softsign", "softsign", x, None, out, threads)
 
 
 def prelu(x: Any, a: Any, *, out: np.ndarray | None = None, threads: int | None = None) -> np.ndarray:

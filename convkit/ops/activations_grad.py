@@ -41,7 +41,6 @@ def relu6_grad(
     >>> relu6_grad(np.ones(3), np.array([-2.0, 0.5, 7.0])).round(3)
     array([0., 1., 0.])
     """
-    dy, x = pair("relu6_grad", dy, x)
     return apply("relu6_grad", "ramp", x, dy, out, threads, 1, 0, 6)
 
 
@@ -55,7 +54,6 @@ def leaky_relu_grad(
     >>> leaky_relu_grad(np.ones(3), np.array([-2.0, 0.5, 7.0])).round(3)
     array([0.01, 1.  , 1.  ])
     """
-    dy, x = pair("leaky_relu_grad", dy, x)
     return apply("leaky_relu_grad", "leaky", x, dy, out, threads, number(negative_slope, "leaky_relu_grad", "negative_slope"))
 
 
@@ -69,7 +67,6 @@ def elu_grad(
     >>> elu_grad(np.ones(3), np.array([-2.0, 0.5, 7.0])).round(3)
     array([0.135, 1.   , 1.   ])
     """
-    dy, x = pair("elu_grad", dy, x)
     return apply("elu_grad", "elu", x, dy, out, threads, 1, number(alpha, "elu_grad", "alpha"), 1)
 
 
@@ -83,7 +80,6 @@ def selu_grad(
     >>> selu_grad(np.ones(3), np.array([-2.0, 0.5, 7.0])).round(3)
     array([0.238, 1.051, 1.051])
     """
-    dy, x = pair("selu_grad", dy, x)
     return apply("selu_grad", "elu", x, dy, out, threads, SELU_SCALE, SELU_SCALE * SELU_ALPHA, 1)
 
 
@@ -97,7 +93,6 @@ def celu_grad(
     >>> celu_grad(np.ones(3), np.array([-2.0, 0.5, 7.0])).round(3)
     array([0.135, 1.   , 1.   ])
     """
-    dy, x = pair("celu_grad", dy, x)
     alpha = positive(alpha, "celu_grad", "alpha")
     return apply("celu_grad", "elu", x, dy, out, threads, 1, alpha, 1 / alpha)
 
@@ -112,7 +107,6 @@ def gelu_grad(
     >>> gelu_grad(np.ones(3), np.array([-2.0, 0.5, 7.0])).round(3)
     array([-0.085,  0.867,  1.   ])
     """
-    dy, x = pair("gelu_grad", dy, x)
     return apply("gelu_grad", gelu_kind(approximate, "gelu_grad"), x, dy, out, threads)
 
 
@@ -126,7 +120,6 @@ def silu_grad(
     >>> silu_grad(np.ones(3), np.array([-2.0, 0.5, 7.0])).round(3)
     array([-0.091,  0.74 ,  1.005])
     """
-    dy, x = pair("silu_grad", dy, x)
     return apply("silu_grad", "silu", x, dy, out, threads)
 
 
@@ -141,7 +134,6 @@ def mish_grad(
     >>> mish_grad(np.ones(3), np.array([-2.0, 0.5, 7.0])).round(3)
     array([-0.108,  0.886,  1.   ])
     """
-    dy, x = pair("mish_grad", dy, x)
     return apply("mish_grad", "mish", x, dy, out, threads)
 
 
@@ -155,8 +147,7 @@ def sigmoid_grad(
     >>> sigmoid_grad(np.ones(3), sigmoid(np.array([-2.0, 0.5, 7.0]))).round(3)
     array([0.105, 0.235, 0.001])
     """
-    dy, y = pair("sigmoid_grad", dy, y, "y")
-    return apply("sigmoid_grad", "sigmoid", y, dy, out, threads)
+    return apply("sigmoid_grad", "sigmoid", y, dy, out, threads, name="y")
 
 
 def hard_sigmoid_grad(
@@ -170,7 +161,6 @@ def hard_sigmoid_grad(
     >>> hard_sigmoid_grad(np.ones(3), np.array([-2.0, 0.5, 7.0])).round(3)
     array([0.167, 0.167, 0.   ])
     """
-    dy, x = pair("hard_sigmoid_grad", dy, x)
     return apply("hard_sigmoid_grad", "ramp", x, dy, out, threads,
                  number(alpha, "hard_sigmoid_grad", "alpha"), number(beta, "hard_sigmoid_grad", "beta"), 1)
 
@@ -186,7 +176,6 @@ def hard_swish_grad(
     >>> hard_swish_grad(np.ones(3), np.array([-2.0, 0.5, 7.0])).round(3)
     array([-0.167,  0.667,  1.   ])
     """
-    dy, x = pair("hard_swish_grad", dy, x)
     return apply("hard_swish_grad", "hard_swish", x, dy, out, threads)
 
 
@@ -200,8 +189,7 @@ def tanh_grad(
     >>> tanh_grad(np.ones(3), tanh(np.array([-2.0, 0.5, 7.0]))).round(3)
     array([0.071, 0.786, 0.   ])
     """
-    dy, y = pair("tanh_grad", dy, y, "y")
-    return apply("tanh_grad", "tanh", y, dy, out, threads)
+    return apply("tanh_grad", "tanh", y, dy, out, threads, name="y")
 
 
 def softplus_grad(
@@ -214,7 +202,6 @@ def softplus_grad(
     >>> softplus_grad(np.ones(3), np.array([-2.0, 0.5, 7.0])).round(3)
     array([0.119, 0.622, 0.999])
     """
-    dy, x = pair("softplus_grad", dy, x)
     beta = positive(beta, "softplus_grad", "beta")
     return apply("softplus_grad", "softplus", x, dy, out, threads, beta, 1 / beta)
 
@@ -229,7 +216,6 @@ def softsign_grad(
     >>> softsign_grad(np.ones(3), np.array([-2.0, 0.5, 7.0])).round(3)
     array([0.111, 0.444, 0.016])
     """
-    dy, x = pair("softsign_grad", dy, x)
     return apply("softsign_grad", "softsign", x, dy, out, threads)
 
 

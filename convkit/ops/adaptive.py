@@ -163,7 +163,7 @@ def maximum_grad(op, rank, dy, x, layout, threads):
 def scatter(dy: np.ndarray, flat: np.ndarray, dx: np.ndarray, threads: int | None, op: str) -> None:
     """dx += each dy at its flat index; dx and flat are contiguous."""
     count = cpu.thread_count(threads, op)[0]
-    count = count if dy.size > run.SERIAL_READS else 1
+    count = count if dy.size > plan.SERIAL_READS else 1
     lines = (a.reshape(a.shape[0], -1, a.shape[-1]) for a in (np.ascontiguousarray(dy), flat, dx))
     core.scatter(*lines, plan.PANEL, count)
 

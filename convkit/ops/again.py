@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
-
 from convkit._core import cpu
 from convkit._core.call import Calls, Fast, through
 from convkit.ops import check, scratch
@@ -21,13 +19,13 @@ def keep(x, w, b, how: tuple, conv, runs, packed: PackedFilters) -> None:
         return
     op, groups, activation, threads, flip = how[0], how[4], how[6], how[8], how[10]
     shape, dtype, relu, serial = conv.out_shape, x.dtype, activation == "relu", conv.work <= SERIAL_FLOP
-    count = prod(shape)
+    new = check.maker(shape, dtype)
 
     def run(x, b, filters, out, bound=None):
-        y = check.empty_again(shape, count, dtype) if out is None else out
-        together = 1 if serial else cpu.thread_count(threads, op)[0]
-        if bound is None or not bound(together, x, b, y):
-            runs.forward(conv, x, filters, b, y, relu, together)
+        y = new() if out is None else out
+        count = 1 if serial else cpu.thread_count(threads, op)[0]
+        if bound is None or not bound(count, x, b, y):
+            runs.forward(conv, x, filters, b, y, relu, count)
         return y
 
     if type(w) is PackedFilters:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import numbers
+from functools import partial
 from math import prod
 
 import numpy as np
@@ -85,10 +86,11 @@ def hint(dtype: np.dtype, dtypes) -> str:
 
 def same_dtype(op: str, **arrays: np.ndarray | None) -> None:
     """Refuses to mix precisions: that would be a hidden copy."""
-    given = [(name, x) for name, x in arrays.items() if x is not None]
-    (first, x), others = given[0], given[1:]
-    for name, other in others:
-        if other.dtype != x.dtype:
+    first, x = "", None
+    for name, other in arrays.items():
+        if x is None:
+            first, x = name, other
+        elif other is not None and other.dtype != x.dtype:
             raise TypeError(f"{op}: {first} and {name} must have the same dtype, got {x.dtype} and {other.dtype}")
 
 
@@ -171,17 +173,17 @@ def readable(x: np.ndarray, threads: int = 1) -> np.ndarray:
 
 def empty(shape, dtype, op: str, zeros: bool = False) -> np.ndarray:
     """A new array; unless it is small it starts on a cache line."""
+    count, make = prod(shape), np.zeros if zeros else np.empty
+    if 0 < count < SMALL:
+        return make(shape, dtype)
     dtype = np.dtype(dtype)
     geometry.check_bytes(shape, dtype.itemsize, op)
-    return empty_again(shape, prod(shape), dtype, zeros)
+    return aligned(shape, count, dtype, zeros) if count else make(shape, dtype)
 
 
-def empty_again(shape: tuple[int, ...], count: int, dtype: np.dtype, zeros: bool = False) -> np.ndarray:
-    """`empty` for a shape that is known to fit."""
-    make = np.zeros if zeros else np.empty
-    if count < SMALL:
-        return make(shape, dtype)
-    spare = ALIGNMENT // dtype.itemsize
+def aligned(shape: tuple[int, ...], count: int, dtype: np.dtype, zeros: bool = False) -> np.ndarray:
+    """`empty` for a shape that was checked and is not small."""
+    make, spare = np.zeros if zeros else np.empty, ALIGNMENT // dtype.itemsize
     size = (count + spare) * dtype.itemsize
     again = pages.current() if size >= pages.LEAST else None
     if again is None:
@@ -192,6 +194,12 @@ def empty_again(shape: tuple[int, ...], count: int, dtype: np.dtype, zeros: bool
             buffer.fill(0)
     start = -layout.address(buffer) % ALIGNMENT // dtype.itemsize
     return buffer[start : start + count].reshape(shape)
+
+
+def maker(shape: tuple[int, ...], dtype: np.dtype):
+    """`empty` for a shape that was checked."""
+    count = prod(shape)
+    return partial(aligned, shape, count, dtype) if count >= SMALL else partial(np.empty, shape, dtype)
 
 
 def output(out, shape, dtype, first: bool, inputs, op: str) -> np.ndarray | None:

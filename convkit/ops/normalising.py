@@ -70,14 +70,10 @@ def _figures(op: int, see: Columns, relu: int, x, dy, y, lines, threads: int) ->
 def moments(x: np.ndarray, see: Columns, threads: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean and (biased) variance of each group, (batches, groups), put together from those of the chunks."""
     _, rows, _, rest = see.walked
-    mean, spread = np.zeros((2, see.batches, see.channels))
-    core.moments(_figures(core.MOMENTS, see, False, x, None, None, None, threads), mean, spread, rows, rest, see.pixels)
-    if see.groups == see.channels:
-        return mean, spread / see.count
-    with np.errstate(invalid="ignore", over="ignore"):
-        mean_of_groups = see.per_group(mean) * see.groups / see.channels
-        off = mean - see.per_channel(mean_of_groups)
-        return mean_of_groups, see.per_group(spread + see.pixels * off * off) / see.count
+    mean, var = np.empty((2, see.batches, see.groups))
+    figures = _figures(core.MOMENTS, see, False, x, None, None, None, threads)
+    core.moments(figures, mean, var, rows, rest, see.pixels, see.channels)
+    return mean, var
 
 
 def _tiled(see: Columns, lines: list[np.ndarray], dtype, tiled: np.ndarray | None = None) -> np.ndarray:
@@ -90,18 +86,13 @@ def _tiled(see: Columns, lines: list[np.ndarray], dtype, tiled: np.ndarray | Non
     return tiled
 
 
-def _coefficients(see: Columns, stats, weight, bias, eps: float, dtype) -> tuple[np.ndarray, ...]:
-    """1 / deviation, center, scale and shift of y = (x - center) * scale + shift, (batches, channels) in double.
-
-    The center is the mean as x can hold it, so that x - center is exact near it; the shift makes up for the difference.
-    """
-    mean, var = (see.per_channel(np.asarray(a, np.float64).reshape(see.batches, see.groups)) for a in stats)
-    with np.errstate(invalid="ignore", over="ignore"):
-        inverse = 1 / np.sqrt(var + eps)
-        center = mean.astype(dtype).astype(np.float64)
-        scale = inverse if weight is None else inverse * weight                             # a double times what it is given
-        shift = (center - mean) * scale
-    return inverse, center, scale, shift if bias is None else shift + bias
+def _coefficients(see: Columns, stats, weight, bias, eps: float, dtype) -> np.ndarray:
+    """1 / deviation, center, scale and shift of y = (x - center) * scale + shift: (4, batches, channels) in double."""
+    mean, var = (np.ascontiguousarray(a, np.float64).reshape(see.batches, see.groups) for a in stats)
+    weight, bias = (None if a is None else np.ascontiguousarray(a, np.float64) for a in (weight, bias))
+    lines = np.empty((4, see.batches, see.channels))
+    core.coefficients(mean, var, weight, bias, eps, dtype.itemsize == 4, lines)
+    return lines
 
 
 def normalised(x, see: Columns, stats, weight, bias, eps: float, relu: int, residual, y, threads: int) -> None:

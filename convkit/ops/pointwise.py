@@ -10,9 +10,12 @@ import numpy as np
 
 from convkit._core import act as core
 from convkit._core import cpu, layout
+from convkit._core.call import Calls
 from convkit.ops import check
+from convkit.plan import geometry
 
 SERIAL = 1 << 14                                        # elements; less than about 8 us: not worth waking another thread
+CALLS = Calls(32)                                       # the last ones: the layers of a network
 
 
 def workers(threads: Any, elements: int, op: str) -> int:
@@ -81,35 +84,65 @@ def returned(y: np.ndarray, out: np.ndarray | None, axes: tuple[int, ...]) -> np
     return out
 
 
-def apply(op: str, act: str, x: np.ndarray, dy: np.ndarray | None, out: Any, threads: Any, *how: float) -> np.ndarray:
-    """An activation of x, or its gradient where dy is given: checked arrays of one shape."""
+def apply(op: str, act: str, x: Any, dy: Any, out: Any, threads: Any, *how: float, name: str = "x") -> np.ndarray:
+    """An activation of x, or its gradient where dy is given, of x or of the result, as `name` tells."""
+    arguments = op, act, threads, *how
+    y = CALLS.again((x, dy), out, arguments)
+    if y is not None:
+        return y
+    if dy is None:
+        x = check.array(x, op, "x")
+    else:
+        dy, x = pair(op, dy, x, name)
     if out is not None:
         check_out(op, out, x)
-    count = workers(threads, x.size, op)
+    workers(threads, x.size, op)
     axes = in_memory_order(x)
     if axes is None:
         axes, x = tuple(range(x.ndim)), np.ascontiguousarray(x)
-    x = x.transpose(axes)
+    given, x = (x, dy), x.transpose(axes)
     dy = None if dy is None else np.ascontiguousarray(dy.transpose(axes))
     y = target(out, x.shape, x.dtype, axes, (x, dy), op)
     if y.size:
-        core.act(act, x.reshape(-1), None if dy is None else dy.reshape(-1), y.reshape(-1), count, *how)
+        run = core.Pass(act, x.size, 1, x.itemsize, threads if x.size > SERIAL else 0, *how)
+        _keep(given, arguments, run)
+        run(x.reshape(-1), None if dy is None else dy.reshape(-1), y.reshape(-1))
     return returned(y, out, axes)
 
 
-def rows(op: str, kind: str, a: np.ndarray, b: np.ndarray | None, axis: int, out: Any, threads: Any) -> np.ndarray:
-    """A softmax along an axis, or its gradient where b, the result, is given: checked arrays of one shape."""
+def rows(op: str, kind: str, a: Any, b: Any, axis: Any, out: Any, threads: Any) -> np.ndarray:
+    """A softmax along an axis, or its gradient where b, the result, is given."""
+    arguments = op, kind, axis, threads
+    y = CALLS.again((a, b), out, arguments)
+    if y is not None:
+        return y
+    if b is None:
+        a = check.array(a, op, "x")
+    else:
+        a, b = pair(op, a, b, "y")
+    axis = geometry.integer(axis, op, "axis")
+    if not -a.ndim <= axis < a.ndim:
+        raise ValueError(f"{op}: axis {axis} is not an axis of x of shape {a.shape}")
     if out is not None:
         check_out(op, out, a)
-    count = workers(threads, a.size, op)
+    workers(threads, a.size, op)
     axes = (*(i for i in range(a.ndim) if i != axis % a.ndim), axis % a.ndim)
-    a = np.ascontiguousarray(a.transpose(axes))
+    given, a = (a, b), np.ascontiguousarray(a.transpose(axes))
     b = None if b is None else np.ascontiguousarray(b.transpose(axes))
     y = target(out, a.shape, a.dtype, axes, (a, b), op)
     if y.size:
-        flat = (-1, a.shape[-1])
-        core.softmax(kind, a.reshape(flat), None if b is None else b.reshape(flat), y.reshape(flat), count)
+        step = a.shape[-1]
+        run = core.Pass(kind, a.size // step, step, a.itemsize, threads if a.size > SERIAL else 0)
+        if axis % a.ndim == a.ndim - 1:
+            _keep(given, arguments, run)
+        run(a.reshape(-1, step), None if b is None else b.reshape(-1, step), y.reshape(-1, step))
     return returned(y, out, axes)
+
+
+def _keep(given: tuple[np.ndarray, np.ndarray | None], arguments: tuple, run: core.Pass) -> None:
+    """Remembers a call on arrays that have passed all checks."""
+    x = given[0]
+    CALLS.keep(given, x.shape, arguments, run, new=check.maker(x.shape, x.dtype), in_place=True)
 
 
 def cross_entropy(

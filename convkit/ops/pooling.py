@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from math import prod
 
 import numpy as np
@@ -15,7 +15,6 @@ from convkit.plan import geometry
 from convkit.plan import pool as plan
 
 COMPARED = (*check.FLOATS, *(np.dtype(f"{kind}{size}") for kind in "iu" for size in (1, 2, 4, 8)), np.dtype(bool))
-SERIAL_READS = 1 << 14                                  # elements; less than about 8 us: not worth waking another thread
 CALLS = Calls(32)                                       # the last ones: the layers of a network
 
 
@@ -36,8 +35,11 @@ def _plan(op: str, x_shape, kernel_size, stride, padding, dilation, ceil_mode) -
 
 
 def _workers(threads, pool: plan.Pool, op: str) -> int:
+    serial = pool.reads <= plan.SERIAL_READS
+    if serial and threads is None:
+        return 1
     count = cpu.thread_count(threads, op)[0]
-    return count if pool.reads > SERIAL_READS else 1
+    return 1 if serial else count
 
 
 def _walk(op: int, pool: plan.Pool, source, target, threads: int, *, count=core.ONE, labels=None, flat=None, spread=None):
@@ -47,19 +49,30 @@ def _walk(op: int, pool: plan.Pool, source, target, threads: int, *, count=core.
     core.walk(op, count, pool.core, piece, panel, kind, check.readable(source), target, labels, flat, spread, threads)
 
 
-def _keep(inputs, shape, how: tuple, first: bool, pool: plan.Pool, work) -> None:
-    """Remembers a call that has passed all checks; `how` are its arguments, op to threads; work(*inputs, y, threads)."""
+def _keep(inputs, shape, how: tuple, first: bool, pool: plan.Pool, work, walk: tuple[int, int] | None) -> None:
+    """Remembers a call that has passed all checks; `how` are its arguments, op to threads.
+
+    `walk` is what one walk is told that does it all, op and count, or None: then it is work(*inputs, y, threads).
+    """
     if first or 0 in shape or not inputs[0].size:
         return
-    op, threads, dtype, serial = how[0], how[-1], inputs[0].dtype, pool.reads <= SERIAL_READS
-    new = partial(np.empty, shape, dtype) if prod(shape) < check.SMALL else partial(check.empty, shape, dtype, op)
+    op, threads, dtype, serial = how[0], how[-1], inputs[0].dtype, pool.reads <= plan.SERIAL_READS
+    new = check.maker(shape, dtype)
 
     def run(arrays, out):
         y = new() if out is None else out
         work(*arrays, y, 1 if serial else cpu.thread_count(threads, op)[0])
         return y
 
-    CALLS.keep(inputs, shape, how, run)
+    bound = None if walk is None else _bound(pool, *walk, dtype, 0 if serial else threads)
+    CALLS.keep(inputs, shape, how, bound or run, new=new)
+
+
+def _bound(pool: plan.Pool, op: int, count: int, dtype: np.dtype, threads: int | None) -> core.Bound:
+    shapes = [check.lifted_shape(shape) for shape in (pool.x_shape, pool.out_shape)]
+    tasks = pool.backward_tasks if op == core.COVER else pool.forward_tasks
+    ends = reversed(shapes) if op == core.COVER else shapes
+    return core.Bound(op, count, pool.core, *tasks, dtype.kind, dtype.itemsize, *ends, threads)
 
 
 def bind(
@@ -69,9 +82,7 @@ def bind(
     pool = _plan(op, x_shape, kernel_size, stride, padding, dilation, ceil_mode)
     if pool.in_stages:
         return None
-    threads = cpu.thread_count(None, op)[0] if pool.reads > SERIAL_READS else 0
-    shapes = check.lifted_shape(pool.x_shape), check.lifted_shape(pool.out_shape)
-    return core.Bound(what, count, pool.core, *pool.forward_tasks, dtype.itemsize, *shapes, threads)
+    return _bound(pool, what, count, dtype, cpu.thread_count(None, op)[0] if pool.reads > plan.SERIAL_READS else 0)
 
 
 def max_pool(op, rank, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices, layout, out, threads):
@@ -87,7 +98,8 @@ def max_pool(op, rank, x, kernel_size, stride, padding, dilation, ceil_mode, ret
     y = check.result(out, pool.out_shape, x.dtype, first, (x,), op)
     flat = check.empty(pool.out_shape, np.int64, op) if with_indices else None
     if not with_indices:
-        _keep((x,), pool.out_shape, how, first, pool, partial(_maxima, pool))
+        walk = None if pool.in_stages else (core.MAX, core.ONE)
+        _keep((x,), pool.out_shape, how, first, pool, partial(_maxima, pool), walk)
     if y.size and with_indices:
         _walk(core.MAX_FLAT, pool, x, y, threads, flat=flat)
     elif y.size:
@@ -116,7 +128,8 @@ def max_pool_grad(op, rank, dy, x, kernel_size, stride, padding, dilation, ceil_
     threads = _workers(threads, pool, op)
     if pool.labelled or pool.labelled_stages:
         dx = check.empty(pool.x_shape, x.dtype, op)
-        _keep((dy, x), pool.x_shape, how, first, pool, partial(_find_and_spread, pool))
+        walk = (core.SPREAD, core.ONE) if pool.tiles else None
+        _keep((dy, x), pool.x_shape, how, first, pool, partial(_find_and_spread, pool), walk)
         if dx.size:
             _find_and_spread(pool, dy, x, dx, threads)
         return check.returned(dx, None, first)
@@ -154,13 +167,16 @@ def _find_and_spread(pool: plan.Pool, dy, x, dx, threads: int) -> None:
     _walk(core.COVER, pool, np.ascontiguousarray(dy), dx, threads, labels=labels)
 
 
+_plan_of_layer = lru_cache(64)(_plan)                   # whose arguments are known to be good
+
+
 def max_pool_in_training(op, rank, x, kernel_size, stride, padding, dilation, ceil_mode):
     """max_pool, channels last, and a function dy -> dx: it keeps where each maximum was, not x.
 
     That is a byte an output, its place in the window, or, where that may not do, its place in the image in as few as hold it.
     """
     x = check.images(check.array(x, op, "x"), rank, False, op)
-    pool = _plan(op, x.shape, kernel_size, stride, padding, dilation, ceil_mode)
+    pool = _plan_of_layer(op, x.shape, kernel_size, stride, padding, dilation, ceil_mode)
     y = check.empty(pool.out_shape, x.dtype, op)
     if pool.labelled_stages:
         return y, _in_stages(op, rank, pool, x, y)
@@ -217,7 +233,8 @@ def avg_pool(op, rank, x, kernel_size, stride, padding, ceil_mode, count_include
     count = _count(op, count_include_pad)
     threads = _workers(threads, pool, op)
     y = check.result(out, pool.out_shape, x.dtype, first, (x,), op)
-    _keep((x,), pool.out_shape, how, first, pool, partial(_means, pool, count))
+    walk = None if pool.in_stages else (core.SUM, count)
+    _keep((x,), pool.out_shape, how, first, pool, partial(_means, pool, count), walk)
     if y.size:
         _means(pool, count, x, y, threads)
     return check.returned(y, out, first)
@@ -247,14 +264,20 @@ def avg_pool_grad(op, rank, dy, x_shape, kernel_size, stride, padding, ceil_mode
     dy = _gradient(op, rank, dy, pool, first)
     threads = _workers(threads, pool, op)
     dx = check.empty(pool.x_shape, dy.dtype, op)
-    _keep((dy,), pool.x_shape, how, first, pool, partial(_share_and_cover, pool, count))
+    walk = None if _shares(pool) or pool.in_stages else (core.COVER, count)
+    _keep((dy,), pool.x_shape, how, first, pool, partial(_share_and_cover, pool, count), walk)
     if dx.size:
         _share_and_cover(pool, count, dy, dx, threads)
     return check.returned(dx, None, first)
 
 
+def _shares(pool: plan.Pool) -> bool:
+    """Whether each dy is divided before it is spread: few divisions, not one a pixel."""
+    return not pool.apart or prod(window.kernel for window in pool.windows) >= 9
+
+
 def _share_and_cover(pool: plan.Pool, count: int, dy, dx, threads: int) -> None:
-    if not pool.apart or prod(window.kernel for window in pool.windows) >= 9:           # few divisions, not one a pixel
+    if _shares(pool):
         shares = np.empty(pool.out_shape, dy.dtype)
         _walk(core.SHARE, pool, dy, shares, threads, count=count)
         dy, count = shares, core.ONE

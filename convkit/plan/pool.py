@@ -13,6 +13,7 @@ LARGEST = 2**62                                         # of a padded axis: sums
 LABELS = 256                                            # taps that a byte can tell apart
 TASKS = 16                                              # as many at least, where there are enough rows, pixels and channels
 PANEL = 1024                                            # channels of the smallest task
+SERIAL_READS = 1 << 14                                  # elements; less than about 8 us: not worth waking another thread
 # How many times fewer taps make two stages of overlapping windows faster than one walk, whose taps cost less; to try it again,
 # with 1 here: `convkit bench --suite pool --only "max 3x3 s1*" --what dx,both`.
 STAGES = 4
@@ -81,11 +82,17 @@ class Pool:
 
     @cached_property
     def forward_tasks(self) -> tuple[int, int]:
-        return tasks(self.batch, *(a.out for a in self.windows), self.channels)
+        return self._tasks(a.out for a in self.windows)
 
     @cached_property
     def backward_tasks(self) -> tuple[int, int]:
-        return tasks(self.batch, *(a.size for a in self.windows), self.channels)
+        return self._tasks(a.size for a in self.windows)
+
+    def _tasks(self, spatial) -> tuple[int, int]:
+        d, h, w = spatial
+        if self.reads <= SERIAL_READS:
+            return max(w, 1), max(self.channels, 1)
+        return tasks(self.batch, d, h, w, self.channels)
 
 
 def tasks(n: int, d: int, h: int, w: int, c: int) -> tuple[int, int]:

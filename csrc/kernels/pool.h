@@ -44,6 +44,7 @@
 #define E_NAME(name) name##_int
 #include "max.h"
 
+#if !CK_DOUBLE                                         /* smaller elements are those of the table for 4 bytes */
 #define E int16_t
 #define E_FLOAT 0
 #define E_LANE int16_t
@@ -59,6 +60,7 @@
 #define E_VECTOR sizeof(vf)
 #define E_NAME(name) name##_int8
 #include "max.h"
+#endif
 
 static void max_taps(ck_element element, int flipped, ptrdiff_t pixels, ptrdiff_t channels, const ck_taps *taps, const void *x,
                      ptrdiff_t x_step, void *y, uint8_t *index, ptrdiff_t y_step)
@@ -70,12 +72,17 @@ static void max_taps(ck_element element, int flipped, ptrdiff_t pixels, ptrdiff_
     case CK_INT:
         max_of_int(flipped, pixels, channels, taps, x, x_step, y, index, y_step);
         break;
+#if !CK_DOUBLE
     case CK_INT16:
         max_of_int16(flipped, pixels, channels, taps, x, x_step, y, index, y_step);
         break;
     case CK_INT8:
         max_of_int8(flipped, pixels, channels, taps, x, x_step, y, index, y_step);
         break;
+#else
+    default:
+        break;
+#endif
     }
 }
 

@@ -7,8 +7,10 @@ typedef struct {
 } kind;
 
 static const kind kinds[] = {
-    { CK_REAL, 0, sizeof(real) }, { CK_INT, 0, sizeof(real) }, { CK_INT, 1, sizeof(real) }, { CK_INT16, 0, 2 },
-    { CK_INT16, 1, 2 },           { CK_INT8, 0, 1 },           { CK_INT8, 1, 1 },
+    { CK_REAL, 0, sizeof(real) }, { CK_INT, 0, sizeof(real) }, { CK_INT, 1, sizeof(real) },
+#if !CK_DOUBLE
+    { CK_INT16, 0, 2 },           { CK_INT16, 1, 2 },          { CK_INT8, 0, 1 },           { CK_INT8, 1, 1 },
+#endif
 };
 
 #define AS(type) ((long double)((const type *)a)[i])
