@@ -97,14 +97,6 @@ def apply(op: str, act: str, x: np.ndarray, dy: np.ndarray | None, out: Any, thr
     return returned(y, out, axes)
 
 
-def add(y: np.ndarray, x: np.ndarray) -> None:
-    """y += x, arrays of one shape and dtype."""
-    if y.size and y.flags.c_contiguous and x.flags.c_contiguous:
-        core.add(x.reshape(-1), y.reshape(-1), workers(None, y.size, "add"))
-    else:
-        y += x
-
-
 def rows(op: str, kind: str, a: np.ndarray, b: np.ndarray | None, axis: int, out: Any, threads: Any) -> np.ndarray:
     """A softmax along an axis, or its gradient where b, the result, is given: checked arrays of one shape."""
     if out is not None:
@@ -132,3 +124,11 @@ def cross_entropy(
     count = workers(None, logits.size, "cross_entropy")
     core.cross_entropy(logits, labels, weights, each, share, total, factor, gradient, losses, count)
     return losses, gradient
+
+
+def add(y: np.ndarray, x: np.ndarray) -> None:
+    """y += x, arrays of one shape and dtype."""
+    if y.size and y.flags.c_contiguous and x.flags.c_contiguous:
+        core.add(x.reshape(-1), y.reshape(-1), workers(None, y.size, "add"))
+    else:
+        y += x
