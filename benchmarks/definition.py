@@ -31,7 +31,7 @@ def define(case: Case, what: str, dtype: str) -> np.ndarray:
 
 def error(case: Case, got: np.ndarray, truth: np.ndarray) -> float:
     """The largest error, as a share of the largest result; of a step of training, by the norms of its gradients."""
-    if isinstance(case, Network) and case.suite == "train":
+    if isinstance(case, Network) and case.training:
         from .definition_nets import step_error
 
         return step_error(case, got, truth)

@@ -15,7 +15,7 @@ def network(case: Network, dtype: str) -> np.ndarray:
     """The logits; of a step `step_result` of its loss and gradients."""
     run = Run(case, dtype)
     logits = run.forward()
-    if case.suite != "train":
+    if not case.training:
         return logits
     p = np.exp(logits - logits.max(1, keepdims=True))
     p /= p.sum(1, keepdims=True)
@@ -42,7 +42,7 @@ class Run:
     """The values of all nodes, and going back through them."""
 
     def __init__(self, case: Network, dtype: str) -> None:
-        self.net, self.training = networks.build(case.family, case.size), case.suite == "train"
+        self.net, self.training = networks.build(case.family, case.size), case.training
         self.weights = [{k: a.astype(np.float64) for k, a in each.items()} for each in self.net.weights(dtype)]
         x, self.labels = networks.samples(case.family, case.size, case.batch, dtype)
         self.values, self.kept = [x.astype(np.float64)], [()]

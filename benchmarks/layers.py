@@ -141,10 +141,11 @@ SCALING = (
     *(Conv("area", 1, (n, n), 64, 64, (3, 3), padding=1, suite="scaling") for n in (7, 14, 29, 56, 112, 224)),
 )
 
-# What a layer needs beyond its input and its weights.
+# What a layer needs beyond its input and its weights, and a step of training beyond weights and images.
 MEMORY = (
     Conv("memory", 1, (224, 224), 64, 64, (3, 3), padding=1, source="VGG-16 conv1_2", suite="memory", tags=("quick",)),
     Conv("memory", 4, (224, 224), 3, 64, (7, 7), stride=2, padding=3, source="ResNet-50 conv1", suite="memory"),
     Conv("memory", 4, (56, 56), 144, 144, (3, 3), padding=1, groups=144, source="MobileNetV2 block 3", suite="memory"),
     Conv("memory", 4, (28, 28), 512, 128, (1, 1), source="ResNet-50 conv3 reduce", suite="memory"),
+    Network("ResNet-18", 224, 8, suite="memory"),
 )

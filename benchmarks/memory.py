@@ -9,10 +9,11 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from . import networks
 from .libraries.data import arrays
 from .processes import Worker
 from .random_shapes import Source
-from .shapes import Conv, to_json
+from .shapes import Case, Conv, Network, to_json
 
 CALLS, QUICK_CALLS, SETTLED = 10_000, 200, 1_000        # shapes; calls after which caches are full
 MOST_WORK = 2e7                                         # FLOP of one of many shapes
@@ -20,12 +21,12 @@ KINDS_OF_CALLS = ("convkit", "torch", "torch_cl")        # those that take any s
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-def steps(cases: list[Conv], libraries: list[str]) -> int:
+def steps(cases: list[Case], libraries: list[str]) -> int:
     """How many things `measure` does."""
     return sum(len(case.passes) for case in cases) * len(libraries) + len(set(KINDS_OF_CALLS) & set(libraries))
 
 
-def measure(cases: list[Conv], libraries: list[str], python: Callable[[str], str], quick: bool, step: Callable) -> dict:
+def measure(cases: list[Case], libraries: list[str], python: Callable[[str], str], quick: bool, step: Callable) -> dict:
     """Rows of passes and of many calls; each in a fresh process, so that nothing is left over."""
     found: dict[str, list] = {"passes": [], "calls": []}
     for library in libraries:
@@ -51,8 +52,10 @@ def _once(library: str, python: str, do: str, **request) -> dict:
         worker.close()
 
 
-def of_a_pass(library, case: Conv, what: str, dtype: str) -> dict:
+def of_a_pass(library, case: Case, what: str, dtype: str) -> dict:
     """Peak megabytes beyond what the pass reads; "result MB" is the part that any library needs."""
+    if isinstance(case, Network):
+        return _of_a_step(library, case, what, dtype)
     data = arrays(case, dtype)
     read = sum(data[name].nbytes for name in (("x", "w", "b") if what == "fwd" else ("x", "w", "dy")))
     result = data[{"fwd": "dy", "dx": "x", "dw": "w"}[what]].nbytes
@@ -61,11 +64,27 @@ def of_a_pass(library, case: Conv, what: str, dtype: str) -> dict:
     before = resident()
     run, _ = getattr(library, case.kind)(case, what, dtype)
     arrays.cache_clear()                                # who has turned the data into another order keeps that alone
+    return {"MB": (_highest_of(run) - before - read) / 1e6, "result MB": result / 1e6}
+
+
+def _of_a_step(library, case: Network, what: str, dtype: str) -> dict:
+    """Beyond the model and the images: activations, gradients and what the optimiser keeps; the result are the gradients."""
+    if not hasattr(library, "net"):
+        raise NotImplementedError("no networks")
+    run, _ = library.net(case, what, dtype)
+    weights = sum(w.nbytes for own in networks.build(case.family, case.size).weights(dtype) for w in own.values())
+    gc.collect()
+    before = resident()
+    return {"MB": (_highest_of(run) - before) / 1e6, "result MB": weights / 1e6}
+
+
+def _highest_of(run: Callable) -> int:
+    """The most bytes that the process had during three runs."""
     gc.collect()
     reset_peak()
     for _ in range(3):
         run()
-    return {"MB": (peak() - before - read) / 1e6, "result MB": result / 1e6}
+    return peak()
 
 
 def over_shapes(library, calls: int, seed: int) -> dict:

@@ -160,8 +160,12 @@ class Network:
     kind = "net"
 
     @property
+    def training(self) -> bool:
+        return self.suite in ("train", "memory")
+
+    @property
     def passes(self) -> tuple[str, ...]:
-        return ("step",) if self.suite == "train" else ("fwd",)
+        return ("step",) if self.training else ("fwd",)
 
     @property
     def name(self) -> str:

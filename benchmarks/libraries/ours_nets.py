@@ -22,7 +22,7 @@ SMALLER = {"U-Net": {"width": 32}}                      # than convkit.models ha
 
 def prepare(ck, case: Network, dtype: str, threads: int) -> Prepared:
     """A prediction or a step, with so many threads."""
-    net, training = networks.build(case.family, case.size), case.suite == "train"
+    net, training = networks.build(case.family, case.size), case.training
     x, labels = networks.samples(case.family, case.size, case.batch, dtype)
     ready_made = not training and case.family in MODELS
     model = with_weights(ck, case.family, net, dtype) if ready_made else build(ck, net, training, dtype)

@@ -63,7 +63,7 @@ class Module(nn.Module):
 
 def _ready(library, case: Network, net: Net, dtype: str):
     """The module and its data, in the layout of the library."""
-    module = Module(net, net.weights(dtype), case.suite == "train")
+    module = Module(net, net.weights(dtype), case.training)
     module = module.to(getattr(torch, dtype))
     x, labels = (torch.from_numpy(a) for a in networks.samples(case.family, case.size, case.batch, dtype))
     if library.last:

@@ -17,7 +17,7 @@ cdef enum:
     ONCE = 2                                    # blocks of a map so small that filters are fetched ahead, not pixels
     OUTPUTS = 16                                # whose filters are packed together
     LARGE = 1 << 18                             # bytes of filters whose packed form is better not written to memory
-    PIECE = 64                                  # whose filters are packed where they are used
+    PIECE = 32                                  # whose filters are packed where they are used
     INPUTS = 1024                               # likewise
     KEPT = 1 << 15                              # most bytes of the tables of pointers that a small call keeps
 

@@ -19,6 +19,7 @@ cdef enum:
     SIDE = 16                                   # outputs of dw that are turned back at a time
     PART_CHUNKS = 8                             # least of a part
     SMALL = 1 << 19                             # bytes of the sums of all parts
+    FEW = 32                                    # pixels, of which all panels stay in a cache
 
 
 cdef struct Window:                             # one axis of the convolution, a row of `windows`
@@ -36,7 +37,7 @@ cdef struct Work:                               # what all units share
     const Window *axes
     Operand x, dy
     char *sums
-    bint turned, packs, adds, flush
+    bint turned, packs, across, adds, flush
     Py_ssize_t images, taps, itemsize
     Py_ssize_t line, tap                        # elements of `sums`: from a row of a tile to the next, from tap to tap
     Py_ssize_t panels, panel_vecs, wider_panels         # of dw along the operand in the vectors
@@ -188,8 +189,15 @@ cdef void unit(const Work *work, Runs *runs, const Chunk *c, const Place *u, con
 
 
 cdef inline Place place_of(const Work *work, Py_ssize_t number) noexcept nogil:
-    """Panels within taps or, turned, taps within panels: what is packed serves the units that follow each other."""
+    """Panels within taps or, turned, taps within panels: what is packed serves the units that follow each other.
+
+    Of few pixels and one tap all panels of a tile follow each other: dw is then written line by line, which is most of the work.
+    """
     cdef Place u
+    if work.across:
+        u.tap, u.panel, number = 0, number % work.panels, number // work.panels
+        u.tile, u.group = number % work.tiles, number // work.tiles
+        return u
     u.tile, number = number % work.tiles, number // work.tiles
     if work.turned:
         u.tap, number = number % work.taps, number // work.taps
@@ -233,7 +241,9 @@ cdef void share(const Work *work, Watch *w, int thread, Py_ssize_t part, Py_ssiz
             ahead = ahead_of(work, (chunk + 1) // columns * lines, (chunk + 1) % columns * pixels, lines, pixels, units)
         for number in range(first_unit, last_unit):
             new_panel = new_tap = number == first_unit
-            if new_tap or u.tile == work.tiles - 1:
+            if work.across and not new_tap and u.panel < work.panels - 1:
+                u.panel += 1
+            elif new_tap or work.across or u.tile == work.tiles - 1:
                 before, u = u, place_of(work, number)
                 new_tap = new_tap or u.tap != before.tap
                 new_panel = new_panel or u.panel != before.panel or u.group != before.group or not work.turned
@@ -293,7 +303,9 @@ def grad(const Py_ssize_t[:, ::1] windows, Py_ssize_t groups, const real[:, :, :
     height = work.k.rows[(vecs + work.panels - 1) // work.panels]
     work.tiles = (a.channels + height - 1) // height
     work.tile_rows, work.taller_tiles = a.channels // work.tiles, a.channels % work.tiles
-    work.packs = work.tiles * (work.taps if work.turned else 1) >= REREAD
+    work.across = (work.taps == 1 and not work.turned
+                   and work.images * work.axes[0].out * work.axes[1].out * work.axes[2].out <= FEW)
+    work.packs = work.tiles * (work.taps if work.turned else 1) >= REREAD and not work.across
     units = groups * work.taps * work.panels * work.tiles
     threads = <int>min(<Py_ssize_t>threads, units if count == 1 else count)
     cdef Watch w = watch()

@@ -10,6 +10,8 @@ import numpy as np
 
 from convkit.layers.base import Layer, Shape
 from convkit.layers.tensor import Tensor, is_several
+from convkit.ops.pages import alone
+from convkit.ops.pointwise import add
 
 __all__ = ["Graph", "Step", "chain", "run_step", "traced"]
 
@@ -116,16 +118,17 @@ class _Backward:
         while self.walk:
             step, back = self.walk.pop()
             needs = not asked.isdisjoint(step.sources)
+            spare = {"spare": True} if getattr(back, "overwrites", False) and sums.owns(step.results) else {}
             dy = sums.take(step.results)
             if dy is None or not (needs or step.layer.learning):
                 continue
-            dx = back(dy, needs_input=needs)
+            dx = back(dy, needs_input=needs, **spare)
             if needs:
                 found = dx if len(step.sources) > 1 else (dx,)
                 for slot, d in zip(step.sources, found, strict=True):
                     if d is not None and slot in asked:
-                        shared = d.base is not None or d is dy or sum(d is other for other in found) > 1
-                        sums.add(slot, d, ours=not shared)
+                        ours = (d is not dy or bool(spare)) and sum(d is other for other in found) == 1 and alone(d)
+                        sums.add(slot, d, ours=ours)
         return [sums.get(slot) for slot in self.graph.inputs] if needs_input else [None] * len(self.graph.inputs)
 
     def _asked(self, needs_input: bool) -> set[int]:
@@ -149,16 +152,21 @@ class _Sums:
         if there is None:
             self.arrays[slot] = d
         elif slot in self.ours:
-            there += d
+            add(there, d)
+        elif ours:
+            add(d, there)
+            self.arrays[slot] = d
         else:
-            self.arrays[slot] = np.add(there, d, out=d if ours else None)
-            ours = True
+            self.arrays[slot], ours = there + d, True
         if ours:
             self.ours.add(slot)
 
     def get(self, slot: int) -> np.ndarray | None:
         self.ours.discard(slot)
         return self.arrays.pop(slot, None)
+
+    def owns(self, slots: Sequence[int]) -> bool:
+        return self.ours.issuperset(slots)
 
     def take(self, slots: Sequence[int]) -> Any:
         """The gradient of what a step gave: one array, or a tuple; None if nobody has any."""
