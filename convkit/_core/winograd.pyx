@@ -21,6 +21,7 @@ cdef enum:
     SLICES = 8                                  # most taps along d, as in plan/winograd.py
     LINE = 64                                   # bytes
     MANY = 1 << 20                              # pieces that never start again
+    THIN = 1 << 18                              # bytes of filters that come fast enough unasked
     NEAR = 3 << 18                              # bytes of filters at their points that stay in a cache
 
 
@@ -256,7 +257,7 @@ cdef class Layout:
         elif work.line_blocks * each * work.panels < threads:
             work.line_blocks = min(lines, (threads + each - 1) // each)
         work.batches = min(work.panels, (threads + work.line_blocks * each - 1) // (work.line_blocks * each))
-        work.fetches = work.batches * each == 1 and work.points * work.u_step * work.itemsize <= NEAR
+        work.fetches = work.batches * each == 1 and work.points * work.u_step * work.itemsize <= THIN
 
     cdef Work through(self, int threads):
         """The work of `run_through`: one block; a panel for each thread if there are words enough, whose filters stay in a
