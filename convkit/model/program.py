@@ -8,7 +8,7 @@ instruction set and accuracy, and for the weights as they were; whatever does no
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from math import prod
 from typing import Any
