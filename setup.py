@@ -64,7 +64,7 @@ MODULES = [
 ]
 
 # The time of a call is spent in the kernels, but for these, which find places or put sums together; the others are small.
-BUSY = {"depthwise": "-O2", "norm": "-O2"}
+BUSY = dict.fromkeys(("depthwise", "direct", "grouped", "norm"), "-O2")
 
 # Cython registers this module under its last name as well, like its own runtime: `_cython_...`.
 SHARED = "convkit._core._cython_convkit"

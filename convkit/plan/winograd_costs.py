@@ -31,9 +31,11 @@ class Costs(NamedTuple):
 # for `winograd`, `first` and `few`. Rows that they decide: fwd of `3x3 160->18 @7 b11` and of `3x3 512->512 @7 b1`, dx of
 # `3x3 96->160 @7 b1` and of `5x5 32->48 @8 b1`, dw of `3x3 13->256 @16 b1` and of `5x5 d2 160->32 @10 b13`.
 # Small maps mostly come in batches; the filters of a gradient of the input are mostly used once, those of the output for ever.
+# So `start` and `uses` of that one are such that `3x3 64->64 @8 b64` gets Winograd, which is twice as fast there, though some
+# single images would be better off with direct.
 COSTS = {
     "forward": Costs(3_000, 8.5, 7.5, 0.66, 0.2, 0.2, 4, 0.57, 0.14, 0),
-    "input": Costs(17_000, 10, 9, 1.0, 0.15, 0.5, 2, 0.66, 0.2, 0.09),
+    "input": Costs(20_000, 10, 9, 1.0, 0.15, 0.5, 3, 0.66, 0.2, 0.09),
     "filters": Costs(9_000, 2, 19, 1.0, 0.12, 0.39, 0, 0.75, 0, 0.06),
 }
 TALLER = 1.25                                           # more for all of it with 5 taps and dw, as in `5x5 24->24 @177 b1`
