@@ -25,6 +25,7 @@ CONV = (
     Conv("3x3_small_map", 4, (7, 7), 512, 512, (3, 3), padding=1, source="ResNet-50 conv5", tags=("train",)),
     Conv("3x3_small_map", 8, (7, 7), 512, 512, (3, 3), padding=1, source="ResNet-50 conv5"),
     Conv("3x3_thin", 64, (32, 32), 16, 16, (3, 3), padding=1, source="ResNet-20 conv1", tags=("train",)),
+    Conv("3x3_small_map", 64, (8, 8), 64, 64, (3, 3), padding=1, source="ResNet-20 conv3", tags=("train",)),
     Conv("3x3_thin", 64, (14, 14), 32, 64, (3, 3), padding=1, source="MNIST CNN conv2"),
     Conv("3x3_thin", 1, (56, 56), 24, 24, (3, 3), padding=1, source="width under a tile"),
     Conv("3x3_thin", 16, (28, 28), 8, 16, (3, 3), padding=1, source="MNIST CNN, thin"),
