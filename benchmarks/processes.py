@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -66,7 +67,8 @@ class Worker:
             self.process.kill()
             self.process.wait()
             for pipe in (self.process.stdin, self.process.stdout):
-                pipe.close()
+                with contextlib.suppress(BrokenPipeError):      # a question that it did not live to read
+                    pipe.close()
             self.log.close()
         self.process = None
 
