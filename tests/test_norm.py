@@ -275,16 +275,3 @@ X = np.zeros((2, 3, 4))
 def test_wrong_arguments_are_one_clear_error(call, error, words):
     with pytest.raises(error, match=words):
         call()
-
-
-@pytest.mark.parametrize("residual", [False, True])
-def test_the_gradient_may_take_the_place_of_dy_or_x(residual):
-    x, dy = np.random.default_rng(0).standard_normal((2, 4, 9, 9, 40)).astype(np.float32)
-    y = convkit.ops.batch_norm(x, training=True, activation="relu", residual=x if residual else None)
-    how = {"activation": "relu", "y": y, "residual": residual}
-    want = convkit.ops.batch_norm_grad(dy, x, **how)
-    for place in ("dy", "x"):
-        arrays = {"dy": dy.copy(), "x": x.copy()}
-        got = convkit.ops.batch_norm_grad(**arrays, out=arrays[place], **how)
-        assert got[0] is arrays[place]
-        assert all(np.array_equal(a, b) for a, b in zip(got, want, strict=True))

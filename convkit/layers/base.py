@@ -20,12 +20,6 @@ Shape = tuple[int, ...]
 Backward = Callable[..., "np.ndarray | None"]
 
 
-def overwrites(backward: Backward) -> Backward:
-    """Says that a way back takes ``spare=True``: dy is nobody else's, and its memory may be used for results."""
-    backward.overwrites = True
-    return backward
-
-
 class LayerType(type):
     """Gives the constructor of every layer the argument `name`, whatever else it takes."""
 
@@ -259,16 +253,15 @@ class Layer(metaclass=LayerType):
         several, versions = isinstance(y, tuple), self._versions()
         shape = y[0].shape if several else y.shape
 
-        def backward(dy: Any, needs_input: bool = True, **spare: bool) -> np.ndarray | None:
+        def backward(dy: Any, needs_input: bool = True) -> np.ndarray | None:
             first = dy[0] if several else dy            # of several results the first one has a gradient, or none has
             if first is not None or not several:
                 check_array(self.label, "dy", first, shape[1:], self.dtype, len_=shape[0])
             if self._versions() != versions:
                 why = "the weights changed since forward; backward needs a new forward in training mode"
                 raise ValueError(f"{self.label}: {why}")
-            return run_back(dy, needs_input, **spare)
+            return run_back(dy, needs_input)
 
-        backward.overwrites = getattr(run_back, "overwrites", False)
         return y, backward
 
     def check_input(self, x: Any) -> None:

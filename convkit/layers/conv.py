@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from convkit import ops
-from convkit.layers.base import Backward, Layer, Shape, overwrites, positive
+from convkit.layers.base import Backward, Layer, Shape, positive
 from convkit.ops.check import choice
 from convkit.plan.border import MODES
 from convkit.plan.geometry import sizes
@@ -80,10 +80,9 @@ class Filters(Layer):
         y = self.run(x, filters, b, activation, residual)
         mask, plus = y if activation and not masked else None, residual is not None
 
-        @overwrites
-        def backward(dy: np.ndarray, needs_input: bool, spare: bool = False) -> Any:
+        def backward(dy: np.ndarray, needs_input: bool) -> Any:
             if mask is not None:
-                dy = ops.relu_grad(dy, mask, out=dy if spare else None)
+                dy = ops.relu_grad(dy, mask)
             needs = (("x",) if needs_input else ()) + tuple(self.learning)
             dx, *grads = self._gradients(dy, x, needs) if needs else (None,)
             for param, d in zip(self.learning.values(), grads, strict=False):

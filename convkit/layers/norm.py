@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from convkit import ops
-from convkit.layers.base import Backward, Layer, Shape, overwrites, positive
+from convkit.layers.base import Backward, Layer, Shape, positive
 from convkit.ops.norm import checked_eps, checked_share
 
 __all__ = ["BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "LocalResponseNorm", "RMSNorm"]
@@ -103,10 +103,8 @@ class BatchNorm(_Norm):
         y, stats = ops.batch_norm(x, *self.buffers.values(), *affine, training=new, **how_forward)
         mask = y if plus and how["activation"] else None
 
-        @overwrites
-        def backward(dy: np.ndarray, needs_input: bool, spare: bool = False) -> Any:
-            to = {"stats": stats, "training": new, "y": mask, "residual": plus, "out": dy if spare else None}
-            dx, *gradients = ops.batch_norm_grad(dy, x, *affine, **to, **how)
+        def backward(dy: np.ndarray, needs_input: bool) -> Any:
+            dx, *gradients = ops.batch_norm_grad(dy, x, *affine, stats=stats, training=new, y=mask, residual=plus, **how)
             self._learn(*gradients[:2])
             return (dx, gradients[2]) if plus else dx
 

@@ -118,16 +118,15 @@ class _Backward:
         while self.walk:
             step, back = self.walk.pop()
             needs = not asked.isdisjoint(step.sources)
-            spare = {"spare": True} if getattr(back, "overwrites", False) and sums.owns(step.results) else {}
             dy = sums.take(step.results)
             if dy is None or not (needs or step.layer.learning):
                 continue
-            dx = back(dy, needs_input=needs, **spare)
+            dx = back(dy, needs_input=needs)
             if needs:
                 found = dx if len(step.sources) > 1 else (dx,)
                 for slot, d in zip(step.sources, found, strict=True):
                     if d is not None and slot in asked:
-                        ours = (d is not dy or bool(spare)) and sum(d is other for other in found) == 1 and alone(d)
+                        ours = d is not dy and sum(d is other for other in found) == 1 and alone(d)
                         sums.add(slot, d, ours=ours)
         return [sums.get(slot) for slot in self.graph.inputs] if needs_input else [None] * len(self.graph.inputs)
 
@@ -164,9 +163,6 @@ class _Sums:
     def get(self, slot: int) -> np.ndarray | None:
         self.ours.discard(slot)
         return self.arrays.pop(slot, None)
-
-    def owns(self, slots: Sequence[int]) -> bool:
-        return self.ours.issuperset(slots)
 
     def take(self, slots: Sequence[int]) -> Any:
         """The gradient of what a step gave: one array, or a tuple; None if nobody has any."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from convkit.ops import check, pointwise
+from convkit.ops import check
 from convkit.ops import normalising as run
 from convkit.plan import geometry
 
@@ -104,7 +104,7 @@ def batch_norm(
 def batch_norm_grad(
     dy: Any, x: Any, weight: Any = None, bias: Any = None, *, stats: Any = None, training: bool = True, eps: float = 1e-5,
     activation: str | None = None, y: Any = None, residual: bool = False, layout: str | None = None,
-    out: np.ndarray | None = None, threads: int | None = None,
+    threads: int | None = None,
 ) -> tuple[np.ndarray, ...]:  # fmt: skip
     """Gradients of batch_norm, (dx, dweight, dbias), and dresidual after them if `residual`.
 
@@ -122,8 +122,6 @@ def batch_norm_grad(
         The result; with an activation and a residual it says where the activation let through.
     residual : bool, default False
         Whether something was added before the activation.
-    out : ndarray of the shape of x, optional
-        For dx; it may be dy.
 
     Returns
     -------
@@ -157,9 +155,9 @@ def batch_norm_grad(
         raise ValueError(f"{op}: without training, stats must be the running mean and variance")
     if training and see.pixels == 1 and x.size:
         raise ValueError(f"{op}: training needs more than 1 value per channel, got x of shape {check.named(x.shape, first)}")
-    stats, y, to = _stats(stats, (see.channels,), op), y if relu else None, _last(out, x, first, op)
-    found = _gradients(op, dy, x, see, stats, weight, bias, eps, relu, y, not training, residual, first, threads, to)
-    return found if out is None else (out, *found[1:])
+    stats = _stats(stats, (see.channels,), op)
+    y = y if relu else None
+    return _gradients(op, dy, x, see, stats, weight, bias, eps, relu, y, not training, residual, first, threads)
 
 
 def instance_norm(
@@ -249,25 +247,15 @@ def _of_images_grad(op, dy, x, groups, weight, stats, eps, layout, threads):
     return _gradients(op, dy, x, see, stats, weight, None, eps, False, None, False, False, first, threads)
 
 
-def _gradients(op, dy, x, see, stats, weight, bias, eps, relu, y, fixed, residual, first, threads, out=None):
+def _gradients(op, dy, x, see, stats, weight, bias, eps, relu, y, fixed, residual, first, threads):
     threads = run.threads_for(threads, x, op)
-    axes = tuple(range(x.ndim))
-    dx, dresidual = pointwise.target(out, x.shape, x.dtype, axes, (dy, x, y), op), run.empty_like(x, op) if residual else None
+    dx, dresidual = run.empty_like(x, op), run.empty_like(x, op) if residual else None
     dweight = dbias = np.zeros(see.channels)
     if x.size:
         stats = run.moments(x, see, threads) if stats is None else stats
         dweight, dbias = run.gradients(dy, x, see, stats, weight, bias, eps, relu, y, fixed, dx, dresidual, threads)
-    results = check.returned(pointwise.returned(dx, out, axes), None, first), dweight.astype(x.dtype), dbias.astype(x.dtype)
+    results = check.returned(dx, None, first), dweight.astype(x.dtype), dbias.astype(x.dtype)
     return (*results, check.returned(dresidual, None, first)) if residual else results
-
-
-def _last(out: Any, x: np.ndarray, first: bool, op: str) -> np.ndarray | None:
-    """A checked `out` with the channels last."""
-    if out is None:
-        return None
-    out = np.moveaxis(out, 1, -1) if first and isinstance(out, np.ndarray) and out.ndim == x.ndim else out
-    pointwise.check_out(op, out, x)
-    return out
 
 
 def _images(x: Any, layout: Any, op: str) -> tuple[bool, np.ndarray]:
