@@ -243,26 +243,3 @@ def optimise(str rule, list arrays, list hows, int threads):
         free(moved)
         free(places)
         free(sums)
-
-
-cdef void add_chunk(const View *x, const View *y, Py_ssize_t task, bint flush) noexcept nogil:
-    cdef Py_ssize_t size = y.buffer.itemsize, first = task * CHUNK, n = min(y.shape[0] - first, CHUNK)
-    cdef ck_mode mode = ck_flush_subnormals(flush)
-    table(size).sum_rows(1, n, x.data + first * size, n, y.data + first * size)
-    ck_write_mode(mode)
-
-
-def add(x, y, int threads):
-    """y += x: contiguous arrays (n,), n >= 1."""
-    cdef View source, target
-    cdef bint flush = flushes()
-    cdef Py_ssize_t task
-    source.open = target.open = False
-    try:
-        lift(&source, x, False)
-        lift(&target, y, True)
-        for task in prange((target.shape[0] - 1) // CHUNK + 1, nogil=True, schedule="static", num_threads=threads):
-            add_chunk(&source, &target, task, flush)
-    finally:
-        drop(&source)
-        drop(&target)

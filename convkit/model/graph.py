@@ -10,8 +10,6 @@ import numpy as np
 
 from convkit.layers.base import Layer, Shape
 from convkit.layers.tensor import Tensor, is_several
-from convkit.ops.pages import alone
-from convkit.ops.pointwise import add
 
 __all__ = ["Graph", "Step", "chain", "run_step", "traced"]
 
@@ -126,8 +124,8 @@ class _Backward:
                 found = dx if len(step.sources) > 1 else (dx,)
                 for slot, d in zip(step.sources, found, strict=True):
                     if d is not None and slot in asked:
-                        ours = d is not dy and sum(d is other for other in found) == 1 and alone(d)
-                        sums.add(slot, d, ours=ours)
+                        shared = d.base is not None or d is dy or sum(d is other for other in found) > 1
+                        sums.add(slot, d, ours=not shared)
         return [sums.get(slot) for slot in self.graph.inputs] if needs_input else [None] * len(self.graph.inputs)
 
     def _asked(self, needs_input: bool) -> set[int]:
@@ -151,12 +149,10 @@ class _Sums:
         if there is None:
             self.arrays[slot] = d
         elif slot in self.ours:
-            add(there, d)
-        elif ours:
-            add(d, there)
-            self.arrays[slot] = d
+            there += d
         else:
-            self.arrays[slot], ours = there + d, True
+            self.arrays[slot] = np.add(there, d, out=d if ours else None)
+            ours = True
         if ours:
             self.ours.add(slot)
 

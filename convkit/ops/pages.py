@@ -51,9 +51,6 @@ class Pages:
         """Give back all buffers; arrays that live keep theirs."""
         self._held.clear()
 
-    def holds(self, buffer: np.ndarray) -> bool:
-        return any(entry[0] is buffer for entry in self._held.get(buffer.nbytes, ()))
-
     def take(self, size: int) -> np.ndarray:
         """A free buffer of so many bytes."""
         held = self._held.setdefault(size, [])
@@ -74,16 +71,6 @@ class Pages:
 def current() -> Pages | None:
     """The pages in use in this thread."""
     return getattr(_here, "pages", None)
-
-
-def alone(a: np.ndarray) -> bool:
-    """Whether nobody else sees the memory of an array that is new: not another array, and no owner but `check.empty`'s."""
-    if a.base is None:
-        return True
-    if type(a.base) is not np.ndarray:
-        return False
-    here = current()
-    return _references([a.base]) == FREE + 1 + (here is not None and here.holds(a.base))
 
 
 def _references(entry: list) -> int:

@@ -157,11 +157,3 @@ def cross_entropy(
     count = workers(None, logits.size, "cross_entropy")
     core.cross_entropy(logits, labels, weights, each, share, total, factor, gradient, losses, count)
     return losses, gradient
-
-
-def add(y: np.ndarray, x: np.ndarray) -> None:
-    """y += x, arrays of one shape and dtype."""
-    if y.size and y.flags.c_contiguous and x.flags.c_contiguous:
-        core.add(x.reshape(-1), y.reshape(-1), workers(None, y.size, "add"))
-    else:
-        y += x
