@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import tracemalloc
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from cases import CONVS, Conv, numbers, op
 from test_processes import run
 
+import convkit
 from convkit.ops import again
 from convkit.plan import choose, conv, transpose
 from convkit.plan import winograd as tiles
@@ -104,3 +106,20 @@ for i in range(2000):
 print((resident() - before) // 1024)
 """
     assert int(run(program)) <= 1024
+
+
+@pytest.mark.parametrize("size", [8, 40])
+def test_packed_filters_go_with_their_last_reference(size):
+    """Without a garbage collector: the calls that they remember do not hold them."""
+    packed = convkit.pack_filters(np.ones((8, 3, 3, 8), np.float32))
+    x = np.ones((1, size, size, 8), np.float32)
+    there = weakref.ref(packed)
+    gc.disable()
+    try:
+        for _ in range(3):
+            convkit.conv2d(x, packed, padding=1, flip=True)
+            convkit.conv2d_grad(convkit.conv2d(x, packed, padding=1), x, packed, padding=1)
+        del packed
+        assert there() is None
+    finally:
+        gc.enable()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import ref
+
 from convkit._core import cpu
 from convkit._core.call import Calls, Fast, through
 from convkit.ops import check, scratch
@@ -30,8 +32,9 @@ def keep(x, w, b, how: tuple, conv, runs, packed: PackedFilters) -> None:
 
     if type(w) is PackedFilters:
         small = _small(conv, runs, packed, relu) if serial else None
-        bound = _Bound(conv, runs, packed, relu, op)
-        w.calls.keep((x, b), shape, how, small or (lambda arrays, out: run(*arrays, packed, out, bound)), w.w)
+        packs = ref(packed)                             # they hold their calls: a cycle would wait for the garbage collector
+        bound = _Bound(conv, runs, packs, relu, op)
+        w.calls.keep((x, b), shape, how, small or (lambda arrays, out: run(*arrays, packs(), out, bound)), w.w)
     elif not flip:
         PLAIN.keep((x, b, w), shape, how, lambda a, out: run(a[0], a[1], PackedFilters(a[2], groups, keeps=False), out))
 
@@ -46,15 +49,15 @@ def _small(conv, runs, packed: PackedFilters, relu: bool):
 class _Bound:
     """The forward pass of an algorithm on arrays of known sizes, for each number of threads that it was called with."""
 
-    def __init__(self, conv, runs, packed: PackedFilters, relu: bool, op: str):
-        self.conv, self.runs, self.packed, self.relu, self.op = conv, runs, packed, relu, op
+    def __init__(self, conv, runs, packs: ref[PackedFilters], relu: bool, op: str):
+        self.conv, self.runs, self.packs, self.relu, self.op = conv, runs, packs, relu, op
         self.kept: dict[int, Fast] = {}
 
     def __call__(self, threads: int, x, b, y) -> bool:
         """Whether it is done; not where the algorithm has no such form, or the result is not finite."""
         fast = self.kept.get(threads)
         if fast is None:
-            fast = self.runs.bind(self.conv, self.packed, self.relu, threads) if hasattr(self.runs, "bind") else None
+            fast = self.runs.bind(self.conv, self.packs(), self.relu, threads) if hasattr(self.runs, "bind") else None
             if fast is None:
                 return False
             self.kept[threads] = fast

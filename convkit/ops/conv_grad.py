@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from weakref import ref
 
 import numpy as np
 
@@ -73,7 +74,8 @@ def _keep(arrays: tuple, how: tuple, conv, by: dict, packed: PackedFilters) -> N
 
     dy, x, w = arrays
     if type(w) is PackedFilters:
-        w.calls.keep((dy, x), conv.x_shape, how, lambda a, out: run(a, packed))
+        packs = ref(packed)                             # as in again.py
+        w.calls.keep((dy, x), conv.x_shape, how, lambda a, out: run(a, packs()))
     else:
         again.GRADIENTS.keep(arrays, conv.x_shape, how, lambda a, out: run(a[:2], PackedFilters(a[2], groups, keeps=False)))
 
