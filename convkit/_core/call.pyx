@@ -187,7 +187,7 @@ cdef class Calls:
     def keep(self, tuple inputs, tuple shape, tuple how, run, filters=None, new=None, bint in_place=False):
         """Remembers a call that has passed all checks, if its arguments let it.
 
-        `shape` is that of the result, which a `Fast` gets from `new`, if given; with `in_place`, it may be an input of that shape.
+        `shape` is that of the result, which a `Fast` gets from `new`, if given; with `in_place`, it may be an input.
         """
         cdef Call call = Call(), old
         cdef Py_ssize_t i

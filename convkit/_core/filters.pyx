@@ -191,7 +191,7 @@ cdef void unit(const Work *work, Runs *runs, const Chunk *c, const Place *u, con
 cdef inline Place place_of(const Work *work, Py_ssize_t number) noexcept nogil:
     """Panels within taps or, turned, taps within panels: what is packed serves the units that follow each other.
 
-    Of few pixels and one tap all panels of a tile follow each other: dw is then written line by line, which is most of the work.
+    Of few pixels and one tap all panels of a tile follow each other: dw is then written line by line, most of the work.
     """
     cdef Place u
     if work.across:

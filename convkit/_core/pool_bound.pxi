@@ -1,6 +1,6 @@
 # Part of pool.pyx: passes whose arrays have known sizes, and lie elsewhere in each run.
 cdef class Bound(Fast):
-    """`walk` without labels on C-contiguous arrays of known sizes; y is what SPREAD fills, x and b its target and its source."""
+    """`walk` without labels on C-contiguous arrays of known sizes; y is what SPREAD fills, x and b target and source."""
     cdef Walk w
     cdef Py_ssize_t tasks
     cdef object threads

@@ -86,7 +86,8 @@ cdef void transform(const Work *work, const Area *area, Py_ssize_t group, Py_ssi
 cdef inline char *target_line(const Work *work, Py_ssize_t line) noexcept nogil:
     cdef Py_ssize_t plane = line // work.h.count
     return (work.target + plane // work.target_depth * work.target_stride[0]
-            + plane % work.target_depth * work.target_stride[1] + work.h.tile[line % work.h.count].target * work.target_stride[2])
+            + plane % work.target_depth * work.target_stride[1]
+            + work.h.tile[line % work.h.count].target * work.target_stride[2])
 
 
 cdef inline const char *source_line(const Work *work, Py_ssize_t line) noexcept nogil:
