@@ -21,8 +21,8 @@ cdef enum:
     TASKS = 16                                  # enough for the threads to finish together
     ROWS = 32                                   # lines of the source at a time; more of them resume the sums
     PART = 16                                   # pixels of a phase before the next phase has its turn
-    # That a word of the gradient of the filters sums before the next word: as their lines may all meet in a few sets of L1, those
-    # of one line of most maps.
+    # That a word of the gradient of the filters sums before the next word: as their lines may all meet in a few sets of L1,
+    # those of one line of most maps.
     PIXELS = 48
     LEAST = 64                                  # pixels of a chunk for that gradient
 
