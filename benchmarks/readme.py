@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import argparse
 import re
+from statistics import median
 
 from .processes import ROOT
 from .ratios import convkit_rows, ratio
-from .report import load, summary
+from .report import load
 
 REPORT, DOCS, README = ROOT / "benchmarks" / "results" / "report.json", ROOT / "docs", ROOT / "README.md"
 START, END = "<!-- benchmarks: written by `convkit bench readme` -->", "<!-- end of benchmarks -->"
@@ -27,8 +28,10 @@ def main(args: argparse.Namespace) -> int:
 
     plot.figures({"head": {"versions": {}}, "results": []})        # says what is missing, if matplotlib is
     result = load(args.file)
+    fewest = min((ours["threads"] for ours, _ in convkit_rows(result) if ours.get("median")), default=1)
     names = {case.name for case in shapes.matching([*layers.CONV, *layers.MODELS, *layers.TRAIN], [*TAGS])}
-    rows = [(ours, ratio(ours, peers)) for ours, peers in convkit_rows(result) if ours.get("median")]
+    rows = [(ours, ratio(ours, peers)) for ours, peers in convkit_rows(result)
+            if ours.get("median") and ours["threads"] == fewest]
     shown = [pair for pair in rows if pair[0]["suite"] in ("models", "train") or pair[0]["layer"] in names]
     shown = [(ours, faster) for ours, faster in shown if faster and ours["suite"] in ("conv", "models", "train")]
     if not shown:
@@ -47,5 +50,26 @@ def with_figures(text: str, result: dict) -> str:
         raise SystemExit(f"readme: README.md needs the lines {START!r} and {END!r}")
     head = result["head"]
     told = f"{head['date'][:10]}, {head['cpu']} ({head['cores']} cores, {head['clock']}), commit {head['commit'][:7]}"
-    lines = [START, "", f"Measured {told}, by `{head['command']}`:", "", *(f"- {line}" for line in summary(result)), "", END]
+    about = f"Best peer's time over convkit's (above 1, convkit is faster), measured {told}, by `{head['command']}`:"
+    lines = [START, "", about, "", *table(result), "", END]
     return re.sub(re.escape(START) + ".*?" + re.escape(END), lambda _: "\n".join(lines), text, flags=re.DOTALL)
+
+
+def table(result: dict) -> list[str]:
+    """A line for each suite and pass: the median of the ratios, and the least with its row, for each number of threads."""
+    found: dict[tuple[str, str], dict[int, list[tuple[float, str]]]] = {}
+    for ours, peers in convkit_rows(result):
+        if ours.get("median") and (faster := ratio(ours, peers)):
+            each = found.setdefault((ours["suite"], ours["what"]), {})
+            each.setdefault(ours["threads"], []).append((faster, ours["layer"]))
+    counts = sorted({threads for each in found.values() for threads in each})
+    titles = [f"{count} {'thread' if count == 1 else 'threads'}: {what}" for count in counts for what in ("median", "least")]
+    lines = [f"| suite | pass | rows | {' | '.join(titles)} |", "|---|---|" + "---:|" * (1 + len(titles))]
+    for (suite, what), each in found.items():
+        cells = [suite, what, str(max(len(ratios) for ratios in each.values()))]
+        for count in counts:
+            ratios = each.get(count)
+            least = f"{min(ratios)[0]:.2f} ({min(ratios)[1]})" if ratios else "-"
+            cells += [f"{median(value for value, _ in ratios):.2f}" if ratios else "-", least]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
