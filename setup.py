@@ -76,8 +76,7 @@ OPENMP_FLAGS = OPENMP.get(sys.platform, (["-fopenmp"], ["-fopenmp"]))
 WARNINGS = ["-Wall", "-Wextra", "-Werror"] if switch("CONVKIT_WERROR", "0") else []
 # Cython's own C is warned about less: it keeps unused helpers and casts function pointers on purpose.
 CYTHON_WARNINGS = ["-Wall", "-Werror", "-Wno-unused-function", "-Wno-unknown-warning-option"] if WARNINGS else []
-# gcc makes two loops of one that asks about its counter, which costs room and no kernel needs; clang does not know the flag.
-KERNEL_FLAGS = ["-std=c11", "-ffp-contract=fast", "-fno-math-errno", "-fno-split-loops", "-Wno-ignored-optimization-argument"]
+KERNEL_FLAGS = ["-std=c11", "-ffp-contract=fast", "-fno-math-errno"]
 HIDDEN = [] if WINDOWS else ["-fvisibility=hidden", "-fPIC"]
 # Kernels at -O0: a register tile has hundreds of accesses, whose checks any optimisation takes minutes to compile.
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"] if switch("CONVKIT_SANITIZE", "0") else []
