@@ -16,6 +16,7 @@ from .report import load
 
 REPORT, DOCS, README = ROOT / "benchmarks" / "results" / "report.json", ROOT / "docs", ROOT / "README.md"
 START, END = "<!-- benchmarks: written by `convkit bench readme` -->", "<!-- end of benchmarks -->"
+COMMANDS = "[commands](benchmarks/README.md#the-command-behind-each-figure) are beside it, as a long run may be made in slices:"
 TAGS = ("peak", "peers")                                # the layers of the picture: as many as can be read
 
 
@@ -50,8 +51,8 @@ def with_figures(text: str, result: dict) -> str:
         raise SystemExit(f"readme: README.md needs the lines {START!r} and {END!r}")
     head = result["head"]
     told = f"{head['date'][:10]}, {head['cpu']} ({head['cores']} cores, {head['clock']}), commit {head['commit'][:7]}"
-    about = f"Best peer's time over convkit's (above 1, convkit is faster), measured {told}, by `{head['command']}`:"
-    lines = [START, "", about, "", *table(result), "", END]
+    about = f"Best peer's time over convkit's (above 1, convkit is faster), measured {told}; the"
+    lines = [START, "", about, COMMANDS, "", *table(result), "", END]
     return re.sub(re.escape(START) + ".*?" + re.escape(END), lambda _: "\n".join(lines), text, flags=re.DOTALL)
 
 

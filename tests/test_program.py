@@ -139,7 +139,7 @@ def test_results_are_nobody_elses():
     second = model.predict(-x)
     for a, b, old in zip(first, second, kept, strict=True):
         assert not np.may_share_memory(a, b)
-        assert not np.may_share_memory(a, model._programs.memory[0])
+        assert not np.may_share_memory(a, model._programs.room.memory)
         assert_same_bits(a, old)
         a.fill(7)
     for again, old in zip(model.predict(x), kept, strict=True):

@@ -6,10 +6,9 @@ from libc.stdlib cimport calloc, free
 
 from convkit._core.cpu cimport (CK_ELU, CK_GELU, CK_GELU_TANH, CK_HARD_SWISH, CK_LEAKY, CK_LOG_SOFTMAX, CK_LOG_SOFTMAX_GRAD,
                                 CK_MEASURE, CK_MISH, CK_NO_ACT, CK_RAMP, CK_RELU, CK_ROLL, CK_SIGMOID, CK_SIGN, CK_SILU,
-                                CK_SOFTMAX,
-                                CK_SOFTMAX_GRAD, CK_SOFTPLUS, CK_SOFTSIGN, CK_STEP, CK_TANH, Watch, ck_act, ck_flush_subnormals,
-                                ck_mode, ck_optim, ck_rule, ck_softmax, ck_write_mode, flushes, raise_if_stopped, stopped,
-                                table, watch)
+                                CK_SOFTMAX, CK_SOFTMAX_GRAD, CK_SOFTPLUS, CK_SOFTSIGN, CK_STEP, CK_TANH, Watch, ck_act,
+                                ck_flush_subnormals, ck_mode, ck_optim, ck_rule, ck_softmax, ck_write_mode, flushes,
+                                raise_if_stopped, stopped, table, watch)
 from convkit._core.call cimport Fast, Places
 from convkit._core.view cimport View, drop, lift
 

@@ -57,13 +57,27 @@ cdef inline char *chunk_at(const Work *work, const char *v, Py_ssize_t slice, Py
     return <char *>v + (slice * work.chunks + chunk) * work.points * work.v_step * work.itemsize
 
 
+cdef inline char *target_line(const Work *work, Py_ssize_t line) noexcept nogil:
+    cdef Py_ssize_t plane = line // work.h.count
+    return (work.target + plane // work.target_depth * work.target_stride[0]
+            + plane % work.target_depth * work.target_stride[1]
+            + work.h.tile[line % work.h.count].target * work.target_stride[2])
+
+
+cdef inline const char *source_line(const Work *work, Py_ssize_t slice, Py_ssize_t line) noexcept nogil:
+    cdef Py_ssize_t plane = line // work.h.count
+    return (work.source + plane // work.target_depth * work.source_stride[0]
+            + (plane % work.target_depth + work.slice_first + slice * work.slice_step) * work.source_stride[1]
+            + work.h.tile[line % work.h.count].source * work.source_stride[2])
+
+
 cdef void transform(const Work *work, const Area *area, Py_ssize_t group, Py_ssize_t line, char *v) noexcept nogil:
     """The points of a line of tiles: (slices, chunks of the depth, points, tiles, rows)."""
     cdef ck_patch patch
     cdef void *points[KINDS * KINDS]
     cdef const Tile *th = &work.h.tile[line % work.h.count]
     cdef const Tile *tw
-    cdef Py_ssize_t d = line // work.h.count % work.target_depth, n = line // (work.h.count * work.target_depth)
+    cdef Py_ssize_t d = line // work.h.count % work.target_depth
     cdef Py_ssize_t row = work.v_row * work.itemsize, s, c, i, at, first
     cdef const char *origin
     patch.row = work.step[0] * work.source_stride[2] // work.itemsize
@@ -72,8 +86,7 @@ cdef void transform(const Work *work, const Area *area, Py_ssize_t group, Py_ssi
         at = d + work.slice_first + s * work.slice_step
         for c in range(work.chunks):
             first = c * work.chunk
-            origin = (work.source + n * work.source_stride[0] + at * work.source_stride[1] + th.source * work.source_stride[2]
-                      + (group * work.depth + first) * work.itemsize)
+            origin = source_line(work, s, line) + (group * work.depth + first) * work.itemsize
             first_of_line(&work.h, &work.w, area, line, row, chunk_at(work, v, s, c), points)
             for i in range(area.first, area.last):
                 tw = &work.w.tile[i]
@@ -81,21 +94,6 @@ cdef void transform(const Work *work, const Area *area, Py_ssize_t group, Py_ssi
                 pixels_of(&patch, th, tw, <size_t>at < <size_t>work.source_depth)
                 work.k.wino_input(&patch, min(work.chunk, work.depth - first), points, work.v_step)
                 next_tile(points, row)
-
-
-cdef inline char *target_line(const Work *work, Py_ssize_t line) noexcept nogil:
-    cdef Py_ssize_t plane = line // work.h.count
-    return (work.target + plane // work.target_depth * work.target_stride[0]
-            + plane % work.target_depth * work.target_stride[1]
-            + work.h.tile[line % work.h.count].target * work.target_stride[2])
-
-
-cdef inline const char *source_line(const Work *work, Py_ssize_t line) noexcept nogil:
-    """Of the last slice, which no plane before has read."""
-    cdef Py_ssize_t plane = line // work.h.count
-    return (work.source + plane // work.target_depth * work.source_stride[0]
-            + (plane % work.target_depth + work.slice_first + (work.slices - 1) * work.slice_step) * work.source_stride[1]
-            + work.h.tile[line % work.h.count].source * work.source_stride[2])
 
 
 cdef void multiply(const Work *work, const Area *area, Py_ssize_t point, Py_ssize_t slices, Py_ssize_t depth, int vecs,
@@ -145,14 +143,15 @@ cdef Soon images_soon(const Work *work, const Area *area, Py_ssize_t part) noexc
     """
     cdef Py_ssize_t half = (work.points * work.panels + 1) // 2
     cdef Py_ssize_t all_lines = work.images * work.target_depth * work.h.count
+    cdef Py_ssize_t slice = work.slices - 1     # which no plane before has read
     cdef const char *first
     cdef const char *last
     cdef Soon it
     if part < half:
         first, last = target_line(work, area.first_line), target_line(work, area.last_line)
     else:
-        first = source_line(work, area.last_line)
-        last = source_line(work, min(all_lines, 2 * area.last_line - area.first_line))
+        first = source_line(work, slice, area.last_line)
+        last = source_line(work, slice, min(all_lines, 2 * area.last_line - area.first_line))
         part -= half
     it.next, it.pieces = first + (last - first) // half * part, MANY
     return it

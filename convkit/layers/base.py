@@ -251,7 +251,7 @@ class Layer(metaclass=LayerType):
         if run_back is None:
             return y, None
         several, versions = isinstance(y, tuple), self._versions()
-        shape = y[0].shape if several else y.shape
+        shape = np.shape(y[0] if several else y)
 
         def backward(dy: Any, needs_input: bool = True) -> np.ndarray | None:
             first = dy[0] if several else dy            # of several results the first one has a gradient, or none has

@@ -7,7 +7,6 @@ instruction set and accuracy, and for the weights as they were; whatever does no
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from functools import partial
 from math import prod
@@ -51,7 +50,7 @@ class Programs:
         self.known = all(_is_ours(step.layer) for step in graph.steps) and len(graph.inputs) <= INPUTS
         self.kept: tuple[Program, ...] = ()
         self.seen: dict[tuple, int] = {}                # how often such arrays came
-        self.memory, self.lock = np.empty(0, np.uint8), threading.Lock()  # its own, as steps borrow the scratch of all calls
+        self.room = scratch.Kept()                      # its own, as steps borrow the scratch of all calls
 
     def __reduce__(self) -> tuple:
         return Programs, (self.graph,)                  # a copy remembers nothing
@@ -82,17 +81,12 @@ class Programs:
         return y
 
     def _run(self, program: Program, arrays: list[np.ndarray]) -> list[np.ndarray] | None:
-        mine = program.size <= scratch.MOST and self.lock.acquire(blocking=False)
+        memory, mine = self.room.take("predict", program.size)
         try:
-            memory = self.memory
-            if not mine or len(memory) < program.size:
-                memory = scratch.on_huge_pages("predict", program.size)
-                if mine:
-                    self.memory = memory
             return program.run(arrays, layout.address(memory))
         finally:
             if mine:
-                self.lock.release()
+                self.room.give_back()
 
 
 def _is_ours(layer: Any) -> bool:

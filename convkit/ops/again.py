@@ -63,9 +63,9 @@ class _Bound:
             self.kept[threads] = fast
         if not fast.room:
             return through(fast, x, b, y, None)
-        room, mine = scratch.take(self.op, fast.room)
+        room, mine = scratch.CALLS.take(self.op, fast.room)
         try:
             return through(fast, x, b, y, room)
         finally:
             if mine:
-                scratch.give_back()
+                scratch.CALLS.give_back()

@@ -22,10 +22,6 @@ LINE = 64                                               # bytes: arrays start on
 HUGE = 1 << 21                                          # bytes of a huge page: tiles are scattered over many small ones
 LEAST = 1 << 22                                         # bytes from which NumPy asks the system for huge pages
 
-_lock = threading.Lock()
-_kept = np.empty(0, np.uint8)
-
-
 def on_huge_pages(op: str, size: int) -> np.ndarray:
     """So many bytes from the start of a huge page on, of an array that is long enough for the system to give some."""
     try:
@@ -35,25 +31,32 @@ def on_huge_pages(op: str, size: int) -> np.ndarray:
     return buffer[-layout.address(buffer) % HUGE :]
 
 
-def take(op: str, size: int) -> tuple[np.ndarray, bool]:
-    """At least so many bytes, and whether they are to be given back."""
-    global _kept
-    mine = size <= MOST and _lock.acquire(blocking=False)
-    if mine and len(_kept) >= size:
-        return _kept, True
-    try:
-        buffer = on_huge_pages(op, size)
-    except MemoryError:
+class Kept:
+    """Memory for one user at a time, which stays until a larger one is wanted."""
+
+    def __init__(self) -> None:
+        self.memory, self._lock = np.empty(0, np.uint8), threading.Lock()
+
+    def take(self, op: str, size: int) -> tuple[np.ndarray, bool]:
+        """At least so many bytes, and whether they are to be given back."""
+        mine = size <= MOST and self._lock.acquire(blocking=False)
+        if mine and len(self.memory) >= size:
+            return self.memory, True
+        try:
+            memory = on_huge_pages(op, size)
+        except MemoryError:
+            if mine:
+                self.give_back()
+            raise
         if mine:
-            _lock.release()
-        raise
-    if mine:
-        _kept = buffer
-    return buffer, mine
+            self.memory = memory
+        return memory, mine
+
+    def give_back(self) -> None:
+        self._lock.release()
 
 
-def give_back() -> None:
-    _lock.release()
+CALLS = Kept()                                          # of all calls
 
 
 @contextmanager
@@ -63,10 +66,10 @@ def borrow(op: str, dtype: np.dtype, *sizes: int) -> Iterator[list[np.ndarray]]:
     for size in sizes:
         starts.append(total // dtype.itemsize)
         total += -(-size * dtype.itemsize // LINE) * LINE
-    buffer, mine = take(op, total)
+    buffer, mine = CALLS.take(op, total)
     try:
         whole = buffer[:total].view(dtype)
         yield [whole[start : start + size] for start, size in zip(starts, sizes, strict=True)]
     finally:
         if mine:
-            give_back()
+            CALLS.give_back()

@@ -72,7 +72,6 @@ def sums_pay(conv, tile) -> bool:
     channels, direct is ahead where it has many outputs in its vectors, too.
     """
     vector = tile[0]
-
     def share(n: int) -> float:
         return n / max(-(-n // vector) * vector, 1)
 

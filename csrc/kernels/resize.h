@@ -94,7 +94,7 @@ CK_INLINE void pairs_words(const int vecs, const ptrdiff_t n, ptrdiff_t pixels, 
                            const ptrdiff_t *place, const real *weight, const real *above, const real *below, const real *lines,
                            real *y, int stream)
 {
-    enum { AHEAD = 4 };                                /* pixels: y is asked for before it is written, a tenth faster */
+    enum { AHEAD = 4 };                                /* pixels: y is asked for before it is written */
     ptrdiff_t left = -1, right = -1;                   /* the pixels that a and b hold */
     const real *share = weight;                        /* as in pair_of_lines */
     CK_HOLD(share);
