@@ -17,17 +17,58 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LEAST = 1 << 16                                         # bytes: smaller arrays the C library keeps at hand itself
-IDLE = 2                                                # steps that a buffer may lie unused
+FIRST = 1 << 24                                         # bytes of the first chunk; what is not touched takes no memory
+LINE = 64
+IDLE = 2                                                # steps in which a chunk may lie idle
 
 _here = threading.local()
 
 
+class Chunk:
+    """Memory cut into blocks, in order of their addresses. A block is free when no array lives in it."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.touched = self.used = self.idle = 0        # the highest end of a block, ever and in this step; idle steps
+        self._memory = memoryview(np.empty(size, np.uint8))
+        self._blocks: list[tuple[int, int, np.ndarray]] = []  # start, end, and the array whose references tell
+
+    def living(self) -> bool:
+        """Whether an array lives here; forgets those that do not."""
+        self._blocks = [block for block, count in zip(self._blocks, _references(self._blocks), strict=True) if count > FREE]
+        return bool(self._blocks)
+
+    def gap(self, size: int) -> tuple[int, int, int] | None:
+        """Length, place and start of the smallest gap of so many bytes, after `living`."""
+        best, start = None, 0
+        for place in range(len(self._blocks) + 1):
+            end = self._blocks[place][0] if place < len(self._blocks) else self.size
+            if size <= end - start and (best is None or end - start < best[0]):
+                best = end - start, place, start
+            start = self._blocks[place][1] if place < len(self._blocks) else end
+        return best
+
+    def take(self, place: int, start: int, size: int) -> np.ndarray:
+        """A block of the gap there."""
+        # NumPy makes a view refer to the owner of the memory, past all arrays between, but not past a memoryview.
+        made = np.frombuffer(self._memory[start : start + size], np.uint8)
+        self._blocks.insert(place, (start, start + size, made))
+        self.used = max(self.used, start + size)
+        self.touched = max(self.touched, self.used)
+        return made
+
+    def step(self) -> None:
+        """Another step begins."""
+        self.idle = self.idle + 1 if 2 * self.used < self.touched else 0
+        self.used = self._blocks[-1][1] if self.living() else 0
+
+
 class Pages:
-    """Buffers of the steps of a model. One is free when no array lives in it; one that lies idle is given back."""
+    """The memory of a model's steps. It grows by chunks; once a step has shown what it needs, one chunk holds all of it."""
 
     def __init__(self) -> None:
-        self._step = 0
-        self._held: dict[int, list[list]] = {}          # by bytes: [buffer, step that took it last]
+        self._chunks: list[Chunk] = []
+        self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple:
         return Pages, ()                                # a copy holds nothing
@@ -39,33 +80,46 @@ class Pages:
             yield
             return
         if new_step:
-            self._step += 1
-            self._drop_idle()
+            with self._lock:
+                self._step()
         _here.pages = self
         try:
             yield
         finally:
             _here.pages = None
 
+    def held(self) -> int:
+        """Bytes that it keeps."""
+        return sum(chunk.touched for chunk in self._chunks)
+
     def clear(self) -> None:
-        """Give back all buffers; arrays that live keep theirs."""
-        self._held.clear()
+        """Give everything back; arrays that live keep their chunk."""
+        with self._lock:
+            self._chunks = []
 
     def take(self, size: int) -> np.ndarray:
-        """A free buffer of so many bytes."""
-        held = self._held.setdefault(size, [])
-        for entry in held:
-            if _references(entry) == FREE:
-                entry[1] = self._step
-                return entry[0]
-        held.append([np.empty(size, np.uint8), self._step])
-        return held[-1][0]
+        """A free block of so many bytes, from the smallest gap that has them."""
+        size = -(-size // LINE) * LINE
+        with self._lock:
+            gaps = []
+            for chunk in self._chunks:
+                chunk.living()
+                if gap := chunk.gap(size):
+                    gaps.append((*gap, chunk))
+            if not gaps:
+                self._chunks.append(Chunk(max(size, FIRST, sum(chunk.size for chunk in self._chunks))))
+                return self._chunks[-1].take(0, 0, size)
+            _, place, start, chunk = min(gaps, key=lambda gap: gap[0])
+            return chunk.take(place, start, size)
 
-    def _drop_idle(self) -> None:
-        for size, held in list(self._held.items()):
-            held[:] = [entry for entry in held if entry[1] >= self._step - IDLE or _references(entry) != FREE]
-            if not held:
-                del self._held[size]
+    def _step(self) -> None:
+        for chunk in self._chunks:
+            chunk.step()
+        self._chunks = [chunk for chunk in self._chunks if chunk.idle < IDLE or chunk.living()]
+        if len(self._chunks) > 1 and not any(chunk.living() for chunk in self._chunks):
+            size = self.held()
+            self._chunks = []                           # given back first
+            self._chunks = [Chunk(size)]
 
 
 def current() -> Pages | None:
@@ -73,8 +127,8 @@ def current() -> Pages | None:
     return getattr(_here, "pages", None)
 
 
-def _references(entry: list) -> int:
-    return sys.getrefcount(entry[0])
+def _references(blocks: list[tuple[int, int, np.ndarray]]) -> list[int]:
+    return [sys.getrefcount(block[2]) for block in blocks]
 
 
-FREE = _references([np.empty(0, np.uint8), 0])          # a view of an array refers to it
+FREE = _references([(0, 0, np.empty(0, np.uint8))])[0]  # a view of an array refers to it
