@@ -6,8 +6,8 @@ gradient of the input, "filters" for that of the filters):
 refusal(conv, which)           why it cannot run the pass, or None
 pays(conv, which, itemsize)    whether it beats those after it in `ALGORITHMS`
 
-The choice reads shapes alone; never the threads, nor, forward and for the gradient of the input (the forward pass of a
-transposed convolution), the batch: both would show in the bits.
+The choice reads shapes alone; never the threads, nor, for a result (see `Conv.is_gradient`), the batch: both would show in the
+bits.
 """
 
 from __future__ import annotations

@@ -30,11 +30,14 @@ WEIGHT_FLOP = 8                                         # as long as reading one
 
 
 class Conv:
-    """A checked convolution. `axes` are its three windows (d, h, w)."""
+    """A checked convolution, or one whose transpose is to be computed. `axes` are its three windows (d, h, w)."""
 
-    def __init__(self, batch: int, channels: int, outputs: int, groups: int, axes: tuple[Axis, Axis, Axis], rank: int):
+    def __init__(
+        self, batch: int, channels: int, outputs: int, groups: int, axes: tuple[Axis, Axis, Axis], rank: int,
+        transposed: bool = False,
+    ):  # fmt: skip
         self.batch, self.channels, self.outputs, self.groups = batch, channels, outputs, groups
-        self.axes, self.rank = axes, rank
+        self.axes, self.rank, self.transposed = axes, rank, transposed
         self.chosen: dict[tuple, str] = {}              # by plan/choose.py
         self.tilings: dict[tuple, Any] = {}             # by plan/winograd.py
         self.schedules: dict[tuple, Any] = {}           # of _core/few.pyx and _core/depthwise.pyx
@@ -45,7 +48,11 @@ class Conv:
 
     @cached_property
     def first_image(self) -> Conv:
-        return Conv(1, self.channels, self.outputs, self.groups, self.axes, self.rank)
+        return Conv(1, self.channels, self.outputs, self.groups, self.axes, self.rank, self.transposed)
+
+    def is_gradient(self, which: str) -> bool:
+        """Whether a pass is: its bits may depend on what else is in the batch."""
+        return which != ("input" if self.transposed else "forward")
 
     @cached_property
     def out_shape(self) -> tuple[int, ...]:

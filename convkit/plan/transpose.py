@@ -28,7 +28,7 @@ def conv_transpose(x_shape, w_shape, stride, padding, output_padding, dilation, 
     pads = (padding,) * rank if isinstance(padding, str) else padding
     axes = tuple(axis(*one, pad) for one, pad in zip(each, pads, strict=True))
     flat = (Axis(1, 1, 1, 1, 0, 0, 1),) * (3 - rank)
-    return Conv(batch, depth * groups, channels, groups, (*flat, *axes), rank)
+    return Conv(batch, depth * groups, channels, groups, (*flat, *axes), rank, transposed=True)
 
 
 def axis(name: str, size: int, kernel: int, stride: int, extra: int, dilation: int, pads) -> Axis:

@@ -178,7 +178,7 @@ def refusal(conv, which: str) -> str | None:
 
 
 def pays(conv, which: str, itemsize: int) -> bool:
-    """Against the other algorithms, for one image; of a gradient of the filters, for a share of all images."""
+    """Against the other algorithms, for one image; of a gradient, with its share of what is done once for all images."""
     if min(conv.channels, conv.outputs) < 8 * conv.groups:
         return False
     walk = plan(conv, which, False)

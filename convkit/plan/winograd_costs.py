@@ -21,7 +21,6 @@ class Costs(NamedTuple):
     product: float                                      # of words
     filters: float                                      # a byte of the points of filters of at most 3x3 taps
     larger: float                                       # and of others
-    uses: int                                           # images that share the filters; 0: all, where the choice may see them
     direct: float                                       # a product of words of the direct algorithm
     narrow: float                                       # more for it where a tile is one word wide
     packed: float                                       # a byte of filters, for the direct algorithm
@@ -30,14 +29,13 @@ class Costs(NamedTuple):
 # To try them again: `convkit bench --suite random --only 3x3,5x5,dilated,small --what fwd,dx,dw --algorithm direct`, and so on
 # for `winograd`, `first` and `few`. Rows that they decide: fwd of `3x3 160->18 @7 b11` and of `3x3 512->512 @7 b1`, dx of
 # `3x3 96->160 @7 b1` and of `5x5 32->48 @8 b1`, dw of `3x3 13->256 @16 b1` and of `5x5 d2 160->32 @10 b13`.
-# Small maps mostly come in batches; the filters of a gradient of the input are mostly used once, those of the output for ever.
-# So `start` and `uses` of that one are such that `3x3 64->64 @8 b64` gets Winograd, which is twice as fast there, though some
-# single images would be better off with direct.
+# dx of `3x3 64->64 @8 b64`, which Winograd halves, and of `3x3 384->384 @6 b1`, which it does not.
 COSTS = {
-    "forward": Costs(3_000, 8.5, 7.5, 0.66, 0.2, 0.2, 4, 0.57, 0.14, 0),
-    "input": Costs(20_000, 10, 9, 1.0, 0.15, 0.5, 3, 0.66, 0.2, 0.09),
-    "filters": Costs(9_000, 2, 19, 1.0, 0.12, 0.39, 0, 0.75, 0, 0.06),
+    "forward": Costs(3_000, 8.5, 7.5, 0.66, 0.2, 0.2, 0.57, 0.14, 0),
+    "input": Costs(6_000, 10, 9, 1.0, 0.18, 0.5, 0.66, 0.2, 0.09),
+    "filters": Costs(9_000, 2, 19, 1.0, 0.12, 0.39, 0.75, 0, 0.06),
 }
+USES = 4                                                # images that share the filters, where it may not be seen
 TALLER = 1.25                                           # more for all of it with 5 taps and dw, as in `5x5 24->24 @177 b1`
 WINDOWS, ADDED = 0.64, 5.5                              # a product of words of `first.py`; a word of a window that is added
 
@@ -46,13 +44,18 @@ def words(channels: int, vector: int) -> int:
     return -(-channels // vector)
 
 
+def uses(conv, which: str) -> int:
+    """How many images a pass brings its filters to the points, or packs them, for."""
+    return max(conv.batch, 1) if conv.is_gradient(which) else USES
+
+
 def winograd(conv, walk, points: int, which: str, itemsize: int) -> float:
     """An image by tiles of so many points."""
     costs, vector = COSTS[which], cpu.tile(itemsize)[0]
     source, target, slices = words(walk.depth, vector), words(walk.cols, vector), walk.kernel[0]
     products = walk.depth * target if which != "filters" else min(walk.depth * target, walk.cols * source)
     each = costs.source * source * slices + costs.target * target + costs.product * slices * products
-    filters = walk.points * slices * walk.depth * walk.cols * itemsize / (costs.uses or conv.batch)
+    filters = walk.points * slices * walk.depth * walk.cols * itemsize / uses(conv, which)
     small = prod(walk.kernel) <= 9 * slices
     if which == "filters" and not small:
         each *= TALLER
@@ -62,7 +65,7 @@ def winograd(conv, walk, points: int, which: str, itemsize: int) -> float:
 def direct(conv, walk, which: str, itemsize: int) -> float:
     """An image by the plain sums of the direct algorithm."""
     costs, tile, taps = COSTS[which], cpu.tile(itemsize), prod(walk.kernel)
-    packed = costs.packed * taps * walk.depth * walk.cols * itemsize / (costs.uses or conv.batch)
+    packed = costs.packed * taps * walk.depth * walk.cols * itemsize / uses(conv, which)
     if which == "filters":
         full, others = (walk.cols, walk.depth) if plan.turns(conv, tile) else (walk.depth, walk.cols)
         share = prod(inside(a) for a in conv.axes)
