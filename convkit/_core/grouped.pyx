@@ -6,6 +6,7 @@ from libc.stdint cimport uintptr_t
 
 from cython.parallel cimport prange, threadid
 
+from convkit._core.call cimport Dense, Fast, Places, lifted
 from convkit._core.cpu cimport (CK_RESIDUAL, Watch, ck_finish, ck_flush_subnormals, ck_group, ck_kernels, ck_mode, ck_pixels,
                                 ck_run, ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
 
@@ -258,16 +259,54 @@ def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] fil
     `residual`, of the strides of the target, is added before ReLU.
     """
     cdef Work work = started[real](schedule, source, target)
-    cdef Py_ssize_t t, tasks = schedule.tasks
     work.relu, work.filters = relu, <const char *>&filters[0]
     work.bias = <const char *>&bias[0] if bias is not None else NULL
     if residual is not None:
         work.start, work.residual = CK_RESIDUAL, <const char *>&residual[0, 0, 0, 0, 0] - <const char *>work.target.origin
+    share(&work, schedule.tasks, threads)
+
+
+cdef int share(const Work *work, Py_ssize_t tasks, int threads) except -1:
+    cdef Py_ssize_t t
     cdef Watch w = watch()
-    for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
-        if not stopped(&w, threadid(), t):
-            task(&work, t)
-    raise_if_stopped(&w)
+    if threads == 1:
+        with nogil:
+            for t in range(tasks):
+                if not stopped(&w, 0, t):
+                    task(work, t)
+    else:
+        for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
+            if not stopped(&w, threadid(), t):
+                task(work, t)
+    return raise_if_stopped(&w)
+
+
+cdef class Bound(Fast):
+    """`run` on C-contiguous arrays of known sizes."""
+    cdef Work work
+    cdef int threads
+    cdef Py_ssize_t tasks
+    cdef object schedule, filters
+
+    def __init__(self, Schedule schedule, tuple source, tuple target, filters, bint relu, int threads):
+        """source and target are shapes (N, D, H, W, C); what `filters` holds does not change."""
+        cdef const unsigned char[::1] packed = filters.view("u1")
+        cdef Work *work = &self.work
+        cdef Dense x, y
+        cdef Py_ssize_t i
+        work[0] = schedule.work
+        x, y = lifted(source, work.itemsize), lifted(target, work.itemsize)
+        self.schedule, self.filters, self.threads, self.tasks = schedule, filters, threads, schedule.tasks
+        work.relu, work.flush, work.filters = relu, flushes(), <const char *>&packed[0]
+        for i in range(4):
+            work.source.stride[i], work.target.stride[i] = x.stride[i], y.stride[i]
+
+    cdef int run(self, const Places *at) except -1:
+        cdef Work work = self.work
+        work.source.origin, work.target.origin, work.bias = <char *>at.x, at.y, at.b
+        if at.residual != NULL:
+            work.start, work.residual = CK_RESIDUAL, at.residual - at.y
+        return share(&work, self.tasks, self.threads)
 
 
 def grad(Schedule schedule, const real[:, :, :, :, :] source, const real[:, :, :, :, :] target, real[:, ::1] sums,

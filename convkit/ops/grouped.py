@@ -23,16 +23,27 @@ def run(walk: plan.Pass, source, packed: PackedFilters, b, target, relu: bool, t
     if not len(walk.order):                             # no phase of the gradient has a tap
         return
     schedule = tables.schedule(walk, source.itemsize, False)
-    key = cpu.isa(), walk.order_key
-    filters = packed.of(("grouped", walk.transposed), key, lambda: pack(walk, schedule, packed.w, threads))
+    filters = packed_for(walk, schedule, packed, threads)
     RUN[source.dtype](schedule, source, filters, b, target, relu, threads, check.lifted(residual))
 
 
-def pack(walk: plan.Pass, schedule, w, threads: int) -> np.ndarray:
+def packed_for(walk: plan.Pass, schedule, packed: PackedFilters, threads: int) -> np.ndarray:
     """The filters in the order of `walk`, for the ISA in use."""
-    result = check.empty((schedule.packed,), w.dtype, "pack_filters")
-    grouped.pack(schedule, walk.transposed, check.lifted(np.ascontiguousarray(w)), result, threads)
-    return result
+
+    def pack() -> np.ndarray:
+        result = check.empty((schedule.packed,), packed.w.dtype, "pack_filters")
+        grouped.pack(schedule, walk.transposed, check.lifted(np.ascontiguousarray(packed.w)), result, threads)
+        return result
+
+    return packed.of(("grouped", walk.transposed), (cpu.isa(), walk.order_key), pack)
+
+
+def bind(conv: plan.Conv, packed: PackedFilters, relu: int, threads: int):
+    """As that of direct.py."""
+    schedule = tables.schedule(conv.output_pass, packed.w.itemsize, False)
+    filters = packed_for(conv.output_pass, schedule, packed, threads or 1)
+    shapes = check.lifted_shape(conv.x_shape), check.lifted_shape(conv.out_shape)
+    return grouped.Bound(schedule, *shapes, filters, relu, threads or 1)
 
 
 def forward(conv: plan.Conv, x, packed, b, y, relu: bool, threads: int, residual=None) -> None:
