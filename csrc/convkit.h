@@ -223,6 +223,7 @@ typedef struct {
     int vector;                                    /* elements in a SIMD word */
     int vecs;                                      /* widest panel, in words */
     int rows[CK_MAX_VECS + 1];                     /* rows[v]: height of the tile that is v words wide */
+    int lines_rows[CK_MAX_VECS + 1];               /* of that of tile_lines */
     CK_KERNELS(CK_FIELD)
 } ck_kernels;
 #undef CK_FIELD

@@ -111,6 +111,7 @@ cdef extern from "convkit.h" nogil:
         int vector
         int vecs
         int rows[5]
+        int lines_rows[5]
         void (*tile_rows)(int rows, int vecs, Py_ssize_t taps, Py_ssize_t depth, const void *const *a, Py_ssize_t a_step,
                           const void *b, void *const *c, const ck_finish *finish) noexcept nogil
         void (*tile_lines)(int rows, Py_ssize_t cols, Py_ssize_t lines, Py_ssize_t pixels, const ck_lines *a,

@@ -300,7 +300,7 @@ def grad(const Py_ssize_t[:, ::1] windows, Py_ssize_t groups, const real[:, :, :
     vecs = (b.channels + work.k.vector - 1) // work.k.vector
     work.panels = (vecs + work.k.vecs - 1) // work.k.vecs
     work.panel_vecs, work.wider_panels = vecs // work.panels, vecs % work.panels
-    height = work.k.rows[(vecs + work.panels - 1) // work.panels]
+    height = work.k.lines_rows[(vecs + work.panels - 1) // work.panels]
     work.tiles = (a.channels + height - 1) // height
     work.tile_rows, work.taller_tiles = a.channels // work.tiles, a.channels % work.tiles
     work.across = (work.taps == 1 and not work.turned

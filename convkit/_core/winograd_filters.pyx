@@ -105,7 +105,7 @@ cdef void multiply(const Work *work, const Area *area, Py_ssize_t point, const B
     x.lines, x.step, dy.lines, dy.step = &x_points, work.x_row, &dy_points, work.dy_row
     while panel < b.words:
         vecs = min(b.words - panel, <Py_ssize_t>work.k.vecs)
-        height = work.k.rows[vecs]
+        height = work.k.lines_rows[vecs]
         x.first, output = (b.start + panel) * vector, b.first
         while output < b.last:
             rows = min(height, b.last - output)
@@ -143,7 +143,7 @@ cdef bint fold(const Work *work, const Block *b, Py_ssize_t output, char *dw) no
 
 cdef Py_ssize_t outputs_near(const Work *work, Py_ssize_t words, int threads) noexcept nogil:
     """Outputs of a block whose sums are made at once."""
-    cdef Py_ssize_t each = work.points * words * work.k.vector * work.itemsize, height = work.k.rows[words]
+    cdef Py_ssize_t each = work.points * words * work.k.vector * work.itemsize, height = work.k.lines_rows[words]
     cdef Py_ssize_t tiles = work.lines * work.columns, rows
     if tiles <= FEW:
         return max(<Py_ssize_t>1, min(height, NEAREST // each))
@@ -305,7 +305,7 @@ cdef void join(const Work *work, const Block *b, Py_ssize_t output) noexcept nog
 cdef int chunks(const Work *work, const Block *b, Py_ssize_t group, Py_ssize_t slice, char *dw, Watch *w,
                 int threads) noexcept nogil:
     cdef Py_ssize_t t, c
-    cdef Py_ssize_t pieces = max(<Py_ssize_t>1, work.outputs // work.k.rows[work.k.vecs] // 4)   # of the outputs of a point
+    cdef Py_ssize_t pieces = max(<Py_ssize_t>1, work.outputs // work.k.lines_rows[work.k.vecs] // 4)   # of the outputs of a point
     cdef Area area
     cdef int odd = 0
     for c in range(work.line_chunks * work.column_chunks):

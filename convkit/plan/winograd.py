@@ -21,7 +21,7 @@ PLAIN, SMALL, FOUR, FIVE, SIX = 1, 2, 4, 5, 6           # forms of a tile, as in
 PIXELS = {PLAIN: 1, SMALL: 4, FOUR: 4, FIVE: 5, SIX: 6}
 PLACES = {PLAIN: 1, SMALL: 4, FOUR: 6, FIVE: 6, SIX: 6}
 LONGEST = 1 << 20                                       # of an axis: its tiles are listed
-TILES = 128                                             # of a block, more or less
+TILES = 64                                              # of a block or a chunk, at most: their source and target are near, too
 SLICES = 8                                              # taps along depth, at most
 
 
@@ -128,7 +128,7 @@ class Plan:
         lines, columns = len(self.across[0]) * self.target[0] * self.conv.batch, len(self.across[1])
         each = self.points * (self.depth + self.cols) * itemsize
         sums = self.points * self.depth * self.cols * itemsize
-        wanted = max(24, (CACHE if sums <= CACHE else FAR) // each)
+        wanted = max(24, min(TILES, CACHE // each) if sums <= CACHE else FAR // each)
         if sums > CACHE and lines * columns <= 2 * wanted:
             wanted = lines * columns
         pieces = -(-columns // wanted)

@@ -31,5 +31,6 @@
 #define CK_ENTRY(name, arguments) .name = name,
 
 const ck_kernels CK_TABLE(CK_ISA, CK_TYPE) = {
-    .isa = CK_NAME_OF(CK_ISA), .vector = VL, .vecs = VECS, .rows = CK_TILE_ROWS, CK_KERNELS(CK_ENTRY)
+    .isa = CK_NAME_OF(CK_ISA), .vector = VL, .vecs = VECS, .rows = CK_TILE_ROWS, .lines_rows = CK_LINES_ROWS,
+    CK_KERNELS(CK_ENTRY)
 };

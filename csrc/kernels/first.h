@@ -69,6 +69,40 @@ CK_INLINE void line_tile(const int rows, const int vecs, ptrdiff_t taps, ptrdiff
     tile_finish(rows, vecs, sums, out, finish);
 }
 
+/* Pixels of one word, without a gap, times filters of one word, which stay in registers. Returns how many of them are done. */
+enum { STANDING = 8, STANDS = VL + STANDING <= SUMS };
+
+static __attribute__((noinline)) ptrdiff_t standing_tiles(ptrdiff_t pixels, const real *x, const real *b, real *c,
+                                                          const ck_finish *finish)
+{
+    vf filter[VL];
+#pragma GCC unroll 16
+    for (int k = 0; k < VL; k++)
+        filter[k] = v_hold(v_load(b + k * VL));
+    ptrdiff_t p = 0;
+    for (; p + STANDING <= pixels; p += STANDING) {
+        const real *line = x + p * VL;
+        const char *next = finish->next;
+        next = next ? next + p / STANDING % finish->pieces * STANDING * LINE : (const char *)(line + STANDING * VL);
+        vf sums[STANDING];
+#pragma GCC unroll 8
+        for (int r = 0; r < STANDING; r++)
+            sums[r] = v_zero();
+#pragma GCC unroll 16
+        for (int k = 0; k < VL; k++) {
+            if (k < STANDING)
+                __builtin_prefetch(next + k * LINE);
+#pragma GCC unroll 8
+            for (int r = 0; r < STANDING; r++)
+                sums[r] = v_fma(v_set1(line[r * VL + k]), filter[k], sums[r]);
+        }
+#pragma GCC unroll 8
+        for (int r = 0; r < STANDING; r++)
+            v_store(c + (p + r) * VL, sums[r]);
+    }
+    return p;
+}
+
 CK_INLINE void line_tiles_of(const int vecs, ptrdiff_t pixels, ptrdiff_t taps, ptrdiff_t depth, const void *const *a,
                              ptrdiff_t a_step, const real *b, real *c, ptrdiff_t c_step, const ck_finish *finish)
 {
@@ -95,6 +129,15 @@ CK_INLINE void line_tiles_of(const int vecs, ptrdiff_t pixels, ptrdiff_t taps, p
 static void line_tiles(ptrdiff_t pixels, int vecs, ptrdiff_t taps, ptrdiff_t depth, const void *const *a, ptrdiff_t a_step,
                        const void *b, void *c, ptrdiff_t c_step, const ck_finish *finish)
 {
+    const void *rest = *a;
+    if (STANDS && vecs * taps == 1 && depth == VL && a_step == VL && c_step == VL && !finish->bias && !finish->relu
+        && finish->resume == CK_BIAS) {
+        const ptrdiff_t done = standing_tiles(pixels, *a, b, c, finish);
+        if (done == pixels)
+            return;
+        rest = (const real *)*a + done * VL;
+        a = &rest, c = (real *)c + done * VL, pixels -= done;
+    }
     if (vecs == 1)
         line_tiles_of(1, pixels, taps, depth, a, a_step, b, c, c_step, finish);
     else if (VECS >= 2 && vecs == 2)

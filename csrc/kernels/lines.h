@@ -6,24 +6,29 @@
  * b     in the same way
  * c     row r at c + r*c_step
  *
- * rows <= CK_TILE_ROWS[vecs] for vecs = ceil(cols/VL) <= VECS. Each element of c has one accumulator, so its sum has one
+ * rows <= CK_LINES_ROWS[vecs] for vecs = ceil(cols/VL) <= VECS. Each element of c has one accumulator, so its sum has one
  * order: runs, then pixels, then what c held before. Which operand is which is up to the caller. For each pixel what lies at
  * `next` is fetched, next_step bytes further each time: the pieces that many calls read lie too far apart for the hardware to
  * see a stream, and memory keeps up only with fetches that are spread evenly over the time.
  */
+#ifndef CK_LINES_ROWS
+#define CK_LINES_ROWS CK_TILE_ROWS
+#endif
+enum { LINES_ROWS = 16 };                          /* most of any ISA: rows need no pointers */
+
 CK_INLINE void lines_of(const int rows, const int vecs, const int whole, ptrdiff_t last, ptrdiff_t lines, ptrdiff_t pixels,
                         const ck_lines *a, const ck_lines *b, const char *next, ptrdiff_t next_step, real *c, ptrdiff_t c_step,
                         int resume)
 {
-    vf sums[CK_MAX_ROWS][VECS];
-#pragma GCC unroll 14
+    vf sums[LINES_ROWS][VECS];
+#pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
         for (int v = 0; v < vecs; v++)
             sums[r][v] = v_zero();
 
     if (resume)                                    /* what is added at the end comes from far */
-#pragma GCC unroll 14
+#pragma GCC unroll 16
         for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
             for (int v = 0; v < vecs; v++)
@@ -40,7 +45,7 @@ CK_INLINE void lines_of(const int rows, const int vecs, const int whole, ptrdiff
             __builtin_prefetch(left + AHEAD * a_step);
             __builtin_prefetch(next, 0, 2);
             next += next_step;
-#pragma GCC unroll 14
+#pragma GCC unroll 16
             for (int r = 0; r < rows; r++) {
                 const vf dy = v_set1(left[r]);
 #pragma GCC unroll 4
@@ -49,7 +54,7 @@ CK_INLINE void lines_of(const int rows, const int vecs, const int whole, ptrdiff
             }
         }
     }
-#pragma GCC unroll 14
+#pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
         for (int v = 0; v < vecs; v++) {
@@ -65,7 +70,7 @@ CK_INLINE void lines_of(const int rows, const int vecs, const int whole, ptrdiff
 CK_INLINE void lines_rows_of(const int vecs, int rows, ptrdiff_t last, ptrdiff_t lines, ptrdiff_t pixels, const ck_lines *a,
                              const ck_lines *b, const char *next, ptrdiff_t next_step, real *c, ptrdiff_t c_step, int resume)
 {
-    static const int tallest[] = CK_TILE_ROWS;
+    static const int tallest[] = CK_LINES_ROWS;
 #define CK_HEIGHT(r)                                                                                                        \
     case r:                                                                                                                 \
         if (r > tallest[vecs])                                                                                              \
@@ -76,7 +81,7 @@ CK_INLINE void lines_rows_of(const int vecs, int rows, ptrdiff_t last, ptrdiff_t
             lines_of(r, vecs, 0, last, lines, pixels, a, b, next, next_step, c, c_step, resume);                            \
         break;
     switch (rows) {
-        CK_HEIGHTS(CK_HEIGHT)
+        CK_HEIGHTS(CK_HEIGHT) CK_HEIGHT(15) CK_HEIGHT(16)
     }
 #undef CK_HEIGHT
 }

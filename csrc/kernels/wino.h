@@ -41,25 +41,30 @@ CK_INLINE ptrdiff_t point_at(const ptrdiff_t form_w, const int place_h, const in
 }
 
 /* One word of channels: pixels -> points. `whole`: every pixel lies inside the image. Where masks are free they leave pixels out:
- * on small maps nearly every tile has some, and branches would be taken by turns. */
+ * on small maps nearly every tile has some, and branches would be taken by turns. Lines outside are read as zeros from `none`. */
 CK_INLINE void input_word(const ptrdiff_t form_h, const ptrdiff_t form_w, const int whole, const ck_patch *patch, const real *x,
                           ptrdiff_t width, void *const *points, ptrdiff_t c, ptrdiff_t step)
 {
+    static const real none[VL] = { 0 };
     vf lines[6][6], d[6], v[6];
-    ptrdiff_t widths[6];
+    vsome some[6];
+    const ptrdiff_t row = patch->row, col = patch->col;        /* read once: stores might change them */
 #pragma GCC unroll 6
     for (int j = 0; j < 6; j++)
-        widths[j] = whole || (j >= patch->lo[1] && j < patch->hi[1]) ? width : 0;
+        some[j] = v_some(whole || (j >= patch->lo[1] && j < patch->hi[1]) ? width : 0);
+    x += c;
 #pragma GCC unroll 6
-    for (int i = 0; i < 6; i++) {
-        if (whole || (i >= patch->lo[0] && i < patch->hi[0])) {
+    for (int i = 0; i < 6; i++, x += row) {
+        const int inside = whole || (i >= patch->lo[0] && i < patch->hi[0]);
+        const real *pixel = inside ? x : none;
+        const ptrdiff_t apart = inside ? col : 0;
+        if (FREE_MASKS || inside) {
 #pragma GCC unroll 6
             for (int j = 0; j < 6; j++) {
-                const real *pixel = x + i * patch->row + j * patch->col + c;
-                if (FREE_MASKS)
-                    d[j] = v_load_n(pixel, widths[j]);
-                else if (whole || widths[j])
-                    d[j] = load_word(pixel, width);
+                if (FREE_MASKS && !whole)
+                    d[j] = v_load_some(pixel + j * apart, some[j]);
+                else if (whole || v_any(some[j]))
+                    d[j] = load_word(pixel + j * apart, width);
                 else
                     d[j] = v_zero();
             }

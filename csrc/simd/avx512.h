@@ -4,6 +4,7 @@
 #define CK_ISA avx512
 #define CK_BYTES 64
 #define CK_TILE_ROWS { 0, 14, 12, 8, 6 }
+#define CK_LINES_ROWS { 0, 16, 12, 8, 6 }
 enum { VECS = 4, SUMS = 25, FREE_MASKS = 1, FUSES = 1 };
 
 #if CK_DOUBLE
@@ -30,6 +31,11 @@ static inline vf v_hold(vf a)                                                   
     __asm__("" : "+v"(a));
     return a;
 }
+typedef vmask vsome;                                                           /* the first elements, to be used often */
+static inline vsome v_some(ptrdiff_t n) { return v_first(n); }
+static inline int v_any(vsome some) { return some != 0; }
+static inline vf v_load_some(const real *p, vsome some) { return V(maskz_loadu)(some, p); }
+#define CK_HAS_SOME
 static inline void v_store(real *p, vf a) { V(storeu)(p, a); }
 static inline void v_store_n(real *p, vf a, ptrdiff_t n) { V(mask_storeu)(p, v_first(n), a); }
 static inline void v_stream(real *p, vf a) { V(stream)(p, a); }                                /* p aligned, past the caches */

@@ -9,6 +9,14 @@ static inline vf v_load_n(const real *p, ptrdiff_t n)
 }
 #endif
 
+/* The first elements of a vector, to be loaded often: for ISAs without masks their number. */
+#ifndef CK_HAS_SOME
+typedef ptrdiff_t vsome;
+static inline vsome v_some(ptrdiff_t n) { return n; }
+static inline int v_any(vsome some) { return some != 0; }
+static inline vf v_load_some(const real *p, vsome some) { return v_load_n(p, some); }
+#endif
+
 /* Labels of a vector's elements, one byte each, for ISAs that leave their packing to the compiler. */
 #ifndef CK_HAS_LABELS
 static inline vf v_add_where(vf sum, vf a, const uint8_t *labels, int label)  /* sum + (labels[i] == label ? a : 0) */
