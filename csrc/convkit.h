@@ -75,6 +75,9 @@ typedef struct {
 /* How Winograd's convolution treats an axis of a tile; see kernels/points.h. */
 enum { CK_PLAIN = 1, CK_SMALL = 2, CK_FOUR = 4, CK_FIVE = 5, CK_SIX = 6 };
 
+/* Rows of a block of filters that are brought to the points while they are multiplied, and tiles: kernels/wino_few.h. */
+enum { CK_FEW = 16, CK_FEW_TILES = 4 };
+
 /* A tile of pixels, rows by columns; those outside of lo..hi count as zero and are not read. The numbers are as wide as a
  * register: a pair of ints would be read at once, which has to wait until both are written to the cache. */
 typedef struct {
@@ -185,6 +188,11 @@ typedef struct {
                     int *odd))                                                                                              \
     X(wino_filter, (const ck_patch *patch, ptrdiff_t depth, ptrdiff_t depth_step, ptrdiff_t cols, int vecs, void *points,   \
                     ptrdiff_t step))                                                                                        \
+    X(wino_few, (ptrdiff_t depth, ptrdiff_t tiles, const ptrdiff_t *used, const void *taps, const void *v, void *sums,      \
+                 ptrdiff_t step, int resume, const void *next))                                                             \
+    X(wino_few_filter, (const ck_patch *patch, ptrdiff_t depth, ptrdiff_t depth_step, ptrdiff_t cols, int vecs,             \
+                        void *points, ptrdiff_t step))                                                                      \
+    X(wino_scale, (ptrdiff_t point, ptrdiff_t tiles, ptrdiff_t cols, void *products, ptrdiff_t row))                        \
     X(depthwise_strip, (ptrdiff_t pixels, ptrdiff_t channels, const ck_depthwise *g, ptrdiff_t x, ptrdiff_t w, void *y))    \
     X(depthwise_filters, (ptrdiff_t lines, ptrdiff_t pixels, ptrdiff_t channels, const ck_depthwise_filters *g,             \
                           const void *dy, const void *x, void *sums))                                                       \

@@ -7,7 +7,7 @@ cdef extern from "convkit.h" nogil:
 
     enum:
         CK_BIAS, CK_STORED, CK_RESIDUAL, CK_PLAIN, CK_SMALL, CK_FOUR, CK_FIVE, CK_SIX, CK_PROBE_FMAS, CK_MAX_VECS, CK_MAX_ROWS,
-        CK_POOL_TAPS, CK_SUMS_TOGETHER
+        CK_POOL_TAPS, CK_SUMS_TOGETHER, CK_FEW, CK_FEW_TILES
 
     ctypedef struct ck_finish:
         const void *bias
@@ -145,6 +145,12 @@ cdef extern from "convkit.h" nogil:
                             int *odd) noexcept nogil
         void (*wino_filter)(const ck_patch *patch, Py_ssize_t depth, Py_ssize_t depth_step, Py_ssize_t cols, int vecs,
                             void *points, Py_ssize_t step) noexcept nogil
+        void (*wino_few)(Py_ssize_t depth, Py_ssize_t tiles, const Py_ssize_t *used, const void *taps, const void *v,
+                         void *sums, Py_ssize_t step, int resume, const void *next) noexcept nogil
+        void (*wino_few_filter)(const ck_patch *patch, Py_ssize_t depth, Py_ssize_t depth_step, Py_ssize_t cols, int vecs,
+                                void *points, Py_ssize_t step) noexcept nogil
+        void (*wino_scale)(Py_ssize_t point, Py_ssize_t tiles, Py_ssize_t cols, void *products,
+                           Py_ssize_t row) noexcept nogil
         void (*depthwise_strip)(Py_ssize_t pixels, Py_ssize_t channels, const ck_depthwise *g, Py_ssize_t x, Py_ssize_t w,
                                 void *y) noexcept nogil
         void (*depthwise_filters)(Py_ssize_t lines, Py_ssize_t pixels, Py_ssize_t channels, const ck_depthwise_filters *g,

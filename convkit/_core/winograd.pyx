@@ -4,6 +4,7 @@
 # all three steps, past filters that were brought to the points before. `run_through` makes the points of all tiles first; a
 # task then brings a panel of filters to the points, some of its depth at a time, and multiplies all tiles by them before the
 # next: for few tiles, that costs less than to read filters at their points, four times as long as they are, from far away.
+# For very few it does so in registers, with sums that are not stored in between (csrc/kernels/wino_few.h).
 # Every sum has one order, taps along d and then the depth, so that neither the way nor blocks nor threads show in the bits.
 #
 # The axes along h and w are lists of tiles (plan/winograd.py); along d, taps are summed in the products.
@@ -11,11 +12,12 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memset
 
 from convkit._core.call cimport Fast, Dense, Places, lifted
-from convkit._core.cpu cimport (CK_BIAS, CK_STORED, Watch, ck_finish, ck_flush_subnormals, ck_fold, ck_kernels, ck_mode,
-                                ck_patch, ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
-from convkit._core.tiles cimport (KINDS, Area, Axis, Tile, axis_of, first_of_line, next_tile, odd_lines, panel_start,
-                                  pixels_of, tiles_used)
-from convkit._core.winograd_pack cimport Filters, at_points, filters_of
+from convkit._core.cpu cimport (CK_BIAS, CK_FEW, CK_FEW_TILES, CK_STORED, Watch, ck_finish, ck_flush_subnormals, ck_fold,
+                                ck_kernels, ck_mode, ck_patch, ck_write_mode, flushes, raise_if_stopped, real, stopped,
+                                table, watch)
+from convkit._core.tiles cimport (KINDS, Area, Axis, Tile, axis_of, first_of_line, kind_along, lines_used, next_tile, odd_lines,
+                                  panel_start, pixels_of, tiles_used)
+from convkit._core.winograd_pack cimport BLOCK, Filters, at_points, block_of, filters_of
 
 cdef enum:
     SLICES = 8                                  # most taps along d, as in plan/winograd.py
@@ -46,6 +48,7 @@ cdef struct Work:                               # what all tasks of a pass share
     Py_ssize_t residual                         # bytes from the target to what is added to it
     bint adds, relu, flush
     bint fetches                                # the images, not the filters, are far away
+    bint few, once                              # filters are brought to the points by wino_few.h; and stay in registers
 
 
 cdef struct Soon:                               # what a product fetches on the way, in pieces: `pieces` of ck_finish
@@ -136,6 +139,15 @@ cdef bint fold(const Work *work, const Area *area, Py_ssize_t group, Py_ssize_t 
         work.odd[line // (work.h.count * work.target_depth)] = 1
 
 
+cdef inline void scale(const Work *work, const Area *area, Py_ssize_t point, Py_ssize_t vecs, char *m) noexcept nogil:
+    """What filters brought to the points by wino_few.h leave to be done: a panel of products."""
+    work.k.wino_scale(point, tiles_of(area), vecs * work.k.vector, m + point * work.m_step * work.itemsize, work.m_row)
+
+
+cdef inline Py_ssize_t tiles_of(const Area *area) noexcept nogil:
+    return (area.last_line - area.first_line) * (area.last - area.first)
+
+
 cdef Soon images_soon(const Work *work, const Area *area, Py_ssize_t part) noexcept nogil:
     """What a part of the products, one of a point and a panel, fetches: some of this block's target or the next one's source.
 
@@ -166,6 +178,7 @@ cdef void block(const Work *work, Py_ssize_t number, char *scratch) noexcept nog
     cdef Py_ssize_t panel_depth = work.slices * work.depth * work.k.vector
     cdef char *m = scratch if work.in_place else scratch + work.slices * work.points * work.v_step * work.itemsize
     cdef const char *panel
+    cdef char *to
     cdef Area area
     cdef Soon ahead
     cdef ck_mode mode = ck_flush_subnormals(work.flush)
@@ -186,8 +199,10 @@ cdef void block(const Work *work, Py_ssize_t number, char *scratch) noexcept nog
             else:
                 ahead.next = panel + vecs * panel_depth * work.itemsize
                 ahead.pieces = (vecs * work.k.vector * work.itemsize + LINE - 1) // LINE
-            multiply(work, &area, point, work.slices, work.depth, <int>vecs, scratch, panel, ahead, False,
-                     m + (start - first) * work.k.vector * work.itemsize)
+            to = m + (start - first) * work.k.vector * work.itemsize
+            multiply(work, &area, point, work.slices, work.depth, <int>vecs, scratch, panel, ahead, False, to)
+            if work.few:
+                scale(work, &area, point, vecs, to)
     start = first * work.k.vector
     vecs = min(work.cols, panel_start(work.words, work.panels, last_panel) * work.k.vector) - start
     for line in range(area.first_line, area.last_line):
@@ -195,38 +210,20 @@ cdef void block(const Work *work, Py_ssize_t number, char *scratch) noexcept nog
     ck_write_mode(mode)
 
 
-cdef void through(const Work *work, const Area *area, const Filters *f, Py_ssize_t group, Py_ssize_t panel, char *v,
-                  char *scratch) noexcept nogil:
-    """A task of `run_through`: all tiles and a panel."""
-    cdef Py_ssize_t start = panel_start(work.words, work.panels, panel)
-    cdef Py_ssize_t vecs = panel_start(work.words, work.panels, panel + 1) - start, width = vecs * work.k.vector
-    cdef Py_ssize_t channel = start * work.k.vector, cols = min(work.cols - channel, width)
-    cdef Py_ssize_t step = odd_lines(work.chunk * width, work.itemsize), line, point, s, c, depth
-    cdef char *u = scratch + work.points * work.m_step * work.itemsize
-    cdef char *aside = u + work.points * step * work.itemsize
-    cdef Soon nothing = Soon(NULL, 0)
-    cdef ck_mode mode = ck_flush_subnormals(work.flush)
-    for s in range(work.slices):
-        for c in range(work.chunks):
-            depth = min(work.depth - c * work.chunk, work.chunk)
-            at_points(f, group, s, c * work.chunk, depth, channel, cols, <int>vecs, u, step, aside)
-            for point in range(work.points):
-                multiply(work, area, point, 1, depth, <int>vecs, chunk_at(work, v, s, c), u + point * step * work.itemsize,
-                         nothing, s + c > 0, scratch)
-    for line in range(area.last_line):
-        fold(work, area, group, line, channel, cols, scratch)
-    ck_write_mode(mode)
+include "winograd_through.pxi"
 
 
 cdef class Layout:
     """What all calls of a pass share, for one ISA and element size: its tables (plan/winograd.py) and sizes."""
     cdef Work work
     cdef object kept                            # what `work` points to
-    cdef readonly Py_ssize_t packed             # elements of the filters at their points
+    cdef readonly Py_ssize_t packed             # elements of the packed filters: at their points,
+    cdef readonly bint few                      # where wino_few.h brings them there,
+    cdef readonly bint once                     # or taps, where each call does that, for that few tiles
 
     def __init__(self, const Py_ssize_t[:, ::1] across_h, const Py_ssize_t[:, ::1] across_w, Py_ssize_t step_h,
                  Py_ssize_t step_w, places, slices, Py_ssize_t images, Py_ssize_t groups, Py_ssize_t depth, Py_ssize_t cols,
-                 block, Py_ssize_t itemsize):
+                 block, bint few, Py_ssize_t itemsize):
         """places: of points (h, w); slices: (taps, dilation, first source, of source, of target) along d; block: tiles."""
         cdef Work *work = &self.work
         work.k = table(itemsize)
@@ -247,6 +244,10 @@ cdef class Layout:
         work.v_step, work.m_step = (odd_lines(work.lines * work.columns * row, itemsize) for row in (work.v_row, work.m_row))
         work.u_step = odd_lines(work.slices * depth * work.words * work.k.vector, itemsize)
         self.packed = groups * work.points * work.u_step
+        work.few, work.once = few, few and images * work.target_depth * work.h.count * work.w.count <= CK_FEW_TILES
+        self.few, self.once = work.few, work.once
+        if work.once:
+            self.packed = groups * work.words * slices[0] * ((depth + CK_FEW - 1) // CK_FEW) * BLOCK * work.k.vector
         self.kept = across_h.base, across_w.base
 
     cdef void share(self, Work *work, int threads):
@@ -261,9 +262,13 @@ cdef class Layout:
 
     cdef Work through(self, int threads):
         """The work of `run_through`: one block; a panel for each thread if there are words enough, whose filters stay in a
-        cache a chunk of their depth at a time."""
+        cache a chunk of their depth at a time; or a panel for each word."""
         cdef Work work = self.work
         cdef Py_ssize_t tiles = work.images * work.target_depth * work.h.count * work.w.count, width
+        if work.once:                           # points follow each other without a gap
+            work.panels, work.m_row = work.words, work.k.vector
+            work.v_step, work.m_step = tiles * work.v_row, odd_lines(tiles * work.m_row, work.itemsize)
+            return work
         work.panels = min(work.words, (work.panels + threads - 1) // threads * threads)
         width = (work.words + work.panels - 1) // work.panels * work.k.vector
         work.chunks = (work.points * work.depth * width * work.itemsize + NEAR - 1) // NEAR
@@ -273,23 +278,22 @@ cdef class Layout:
         work.v_step, work.m_step = (odd_lines(tiles * row, work.itemsize) for row in (work.v_row, work.m_row))
         return work
 
-    @property
-    def scratch(self):
-        """Elements a thread needs."""
-        cdef const Work *work = &self.work
-        return work.points * (work.slices * work.v_step + (0 if work.in_place else work.m_step)) + LINE
-
-    def scratch_through(self, taps, bint gathered, int threads):
-        """Elements that `run_through` needs: of all threads, of each."""
-        cdef Work work = self.through(threads)
-        cdef Py_ssize_t filters = (work.words + work.panels - 1) // work.panels * work.k.vector * work.chunk
-        cdef Py_ssize_t aside = taps[0] * taps[1] * filters if gathered else 0
-        return (work.points * work.slices * work.chunks * work.v_step,
+    def scratch(self, taps, bint gathered, int threads):
+        """Elements that a pass needs: of all threads, of each. taps: of filters that are brought to the points on the way."""
+        cdef Work work = self.through(threads) if taps is not None or self.once else self.work
+        cdef Py_ssize_t turned = work.points * work.slices * work.depth * work.v_step // work.v_row if work.once else 0
+        cdef Py_ssize_t filters, aside
+        if taps is None and not work.once:
+            return 0, work.points * (work.slices * work.v_step + (0 if work.in_place else work.m_step)) + LINE
+        filters = 0 if work.once else (work.words + work.panels - 1) // work.panels * work.k.vector * work.chunk
+        aside = BLOCK * work.k.vector if work.once else taps[0] * taps[1] * filters if gathered else 0
+        return (work.points * work.slices * work.chunks * work.v_step + odd_lines(turned, work.itemsize),
                 work.points * (work.m_step + odd_lines(filters, work.itemsize)) + odd_lines(aside, work.itemsize))
 
     @property
     def tasks(self):
-        return self.work.line_blocks * self.work.column_blocks * self.work.groups
+        cdef Py_ssize_t blocks = self.work.words if self.once else self.work.line_blocks * self.work.column_blocks
+        return blocks * self.work.groups
 
 
 cdef void place(Work *work, const real[:, :, :, :, :] source, const real[::1] bias, real[:, :, :, :, :] target,
@@ -317,7 +321,7 @@ def run(Layout layout, const real[:, :, :, :, :] source, const real[::1] filters
     layout.share(&work, threads)
     place(&work, source, bias, target, odd, relu, residual)
     work.filters = <const char *>&filters[0]
-    blocks(&work, threads, <char *>&scratch[0], layout.scratch * sizeof(real))
+    blocks(&work, threads, <char *>&scratch[0], layout.scratch(None, False, threads)[1] * sizeof(real))
 
 
 cdef int blocks(const Work *work, int threads, char *scratch, Py_ssize_t each) except -1:
@@ -330,9 +334,10 @@ cdef int blocks(const Work *work, int threads, char *scratch, Py_ssize_t each) e
 
 
 cdef class Bound(Fast):
-    """`run` on C-contiguous arrays of known sizes, with filters that are at the points."""
+    """`run` on C-contiguous arrays of known sizes, with filters that are packed."""
     cdef Work work
-    cdef Py_ssize_t each
+    cdef Filters f
+    cdef Py_ssize_t shared, each                # bytes of scratch
     cdef int threads
     cdef object layout, filters
 
@@ -342,11 +347,14 @@ cdef class Bound(Fast):
         cdef Work *work = &self.work
         cdef Dense x, y
         cdef Py_ssize_t i
-        work[0] = layout.work
+        work[0] = layout.through(threads) if layout.once else layout.work
         layout.share(work, threads)
         x, y = lifted(source, work.itemsize), lifted(target, work.itemsize)
-        self.layout, self.filters, self.threads, self.each = layout, filters, threads, layout.scratch * work.itemsize
-        self.room = threads * self.each + work.images
+        self.layout, self.filters, self.threads = layout, filters, threads
+        self.shared, self.each = (size * work.itemsize for size in layout.scratch(None, False, threads))
+        self.f.k, self.f.itemsize, self.f.few, self.f.packed = work.k, work.itemsize, work.few, <const char *>&packed[0]
+        self.f.slices, self.f.depth, self.f.cols = work.slices, work.depth, work.cols
+        self.room = self.shared + threads * self.each + work.images
         work.relu, work.flush, work.filters = relu, flushes(), <const char *>&packed[0]
         for i in range(4):
             work.source_stride[i], work.target_stride[i] = x.stride[i], y.stride[i]
@@ -356,41 +364,13 @@ cdef class Bound(Fast):
         cdef Py_ssize_t n
         work.source, work.target, work.bias, work.adds = at.x, at.y, at.b, at.residual != NULL
         work.residual = at.residual - at.y if work.adds else 0
-        work.odd = <unsigned char *>at.room + self.threads * self.each
+        work.odd = <unsigned char *>at.room + self.shared + self.threads * self.each
         memset(work.odd, 0, work.images)
-        blocks(&work, self.threads, at.room, self.each)
+        if work.once:
+            pass_through(&work, &self.f, self.threads, at.room, self.shared, self.each)
+        else:
+            blocks(&work, self.threads, at.room, self.each)
         for n in range(work.images):
             if work.odd[n]:
                 return 1
         return 0
-
-
-def run_through(Layout layout, form, taps, bint from_outputs, const real[:, :, :, :, :] source,
-                const real[:, :, :, :, :] filters, const real[::1] bias, real[:, :, :, :, :] target, real[::1] scratch,
-                unsigned char[::1] odd, bint relu, int threads, const real[:, :, :, :, :] residual=None):
-    """As `run`, past filters that are brought to the points on the way: w, for winograd_pack's `filters_of`."""
-    cdef Work work = layout.through(threads)
-    cdef Filters f = filters_of(form, taps, from_outputs, filters, work.groups)
-    cdef Area area
-    cdef Py_ssize_t t, group, shared, each
-    cdef char *v = <char *>&scratch[0]
-    cdef char *rest
-    shared, each = layout.scratch_through(taps, f.col_step != 1, threads)
-    rest = v + shared * sizeof(real)
-    place(&work, source, bias, target, odd, relu, residual)
-    area.first_line, area.last_line, area.first, area.last = 0, work.images * work.target_depth * work.h.count, 0, work.w.count
-    cdef Watch w = watch()
-    with nogil:
-        for group in range(work.groups):
-            for t in prange(area.last_line, schedule="static", num_threads=threads):
-                points_of_line(&work, &area, group, t, v)
-            for t in prange(work.panels, schedule="static", num_threads=threads):
-                if not stopped(&w, threadid(), t):
-                    through(&work, &area, &f, group, t, v, rest + each * threadid() * sizeof(real))
-    raise_if_stopped(&w)
-
-
-cdef void points_of_line(const Work *work, const Area *area, Py_ssize_t group, Py_ssize_t line, char *v) noexcept nogil:
-    cdef ck_mode mode = ck_flush_subnormals(work.flush)
-    transform(work, area, group, line, v)
-    ck_write_mode(mode)

@@ -204,7 +204,8 @@ def winograd(c: plan.Conv, which: str, size: int, threads: int, small: bool = Fa
     walk = choose.modules()["winograd"].plan(c, which, small)
     layout = walk.layout(size)
     why = f"tiles of up to {'2' if small else '4'} outputs an axis by fewer products"
-    return told(why, size, layout.tasks, layout.packed, threads * layout.scratch, walk.cols)
+    shared, each = layout.scratch(None, False, threads)
+    return told(why, size, layout.tasks, layout.packed, shared + threads * each, walk.cols)
 
 
 def im2col(c: plan.Conv, which: str, size: int, threads: int) -> dict:

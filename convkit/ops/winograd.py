@@ -31,10 +31,10 @@ class Winograd:
 
     def bind(self, conv, packed, relu: bool, threads: int):
         """As that of direct.py; None unless a call before has brought the filters to the points, and they are finite."""
-        panels = packed.held((self.name, "forward"), (cpu.isa(), conv.groups))
+        layout = plan.plan(conv, "forward", self.exact).layout(packed.w.itemsize)
+        panels = packed.held((self.name, "forward", layout.once), (cpu.isa(), conv.groups))
         if panels is None or not packed.finite:
             return None
-        layout = plan.plan(conv, "forward", self.exact).layout(packed.w.itemsize)
         shapes = check.lifted_shape(conv.x_shape), check.lifted_shape(conv.out_shape)
         return winograd.Bound(layout, *shapes, panels, relu, threads or 1)
 
@@ -76,24 +76,25 @@ class Winograd:
         layout, forms, taps = walk.layout(source.itemsize), walk.forms, walk.kernel[1:]
         source, target, residual = check.lifted(check.readable(source, threads)), check.lifted(target), check.lifted(residual)
         odd = np.zeros(conv.batch, np.uint8)
-        if not packed.keeps and walk.through(source.itemsize):
-            w = check.lifted(packed.w)
-            shared, each = layout.scratch_through(taps, w.strides[4 if walk.transposed else 0] != w.itemsize, threads)
-            with scratch.borrow(self.name, source.dtype, shared + threads * each) as (room,):
-                THROUGH[source.dtype](
-                    layout, forms, taps, walk.transposed, source, w, b, target, room, odd, relu, threads, residual
-                )
-            return odd
-        key, slot = (cpu.isa(), conv.groups), (self.name, which)
+        w, key, slot = check.lifted(packed.w), (cpu.isa(), conv.groups), (self.name, which, layout.once)
+        through = layout.once or (not packed.keeps and walk.through(source.itemsize))
         panels = packed.held(slot, key)
-        transient = layout.packed if panels is None and not packed.keeps else 0
-        packing = threads * winograd_pack.pack_scratch(taps, source.itemsize) if panels is None else 0
-        with scratch.borrow(self.name, source.dtype, layout.scratch * threads, transient, packing) as (room, now, aside):
-            if panels is None:
+        packs = panels is None and (packed.keeps or not through)
+        gathered = w.strides[4 if walk.transposed else 0] != w.itemsize
+        shared, each = layout.scratch(taps if through else None, gathered, threads)
+        transient = layout.packed if packs and not packed.keeps else 0
+        packing = threads * winograd_pack.pack_scratch(taps, source.itemsize) if packs else 0
+        with scratch.borrow(self.name, source.dtype, shared + each * threads, transient, packing) as (room, now, aside):
+            if packs:
                 panels = packed.keep(slot, key, check.empty((layout.packed,), source.dtype, self.name)) if packed.keeps else now
-                w = check.lifted(packed.w)
-                winograd_pack.pack(forms, taps, walk.points, walk.transposed, w, conv.groups, panels, aside, threads)
-            RUN[source.dtype](layout, source, panels, b, target, room, odd, relu, threads, residual)
+                how = layout.few, layout.once
+                winograd_pack.pack(forms, taps, walk.points, walk.transposed, w, conv.groups, *how, panels, aside, threads)
+            if through:
+                THROUGH[source.dtype](
+                    layout, forms, taps, walk.transposed, source, w, panels, b, target, room, odd, relu, threads, residual
+                )
+            else:
+                RUN[source.dtype](layout, source, panels, b, target, room, odd, relu, threads, residual)
         return odd
 
 

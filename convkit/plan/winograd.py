@@ -111,7 +111,7 @@ class Plan:
             slices = (self.kernel[0], self.dilation[0], self.offset[0], self.source[0], self.target[0])
             self.layouts[key] = winograd.Layout(
                 *self.across, *self.dilation[1:], self.places, slices, self.conv.batch, self.conv.groups, self.depth, self.cols,
-                self.block(itemsize), itemsize,
+                self.block(itemsize), self.few(itemsize), itemsize,
             )  # fmt: skip
         return self.layouts[key]
 
@@ -142,6 +142,12 @@ class Plan:
         fit = CACHE // each
         return max(28 if filters < WIDE else 48, min(TILES, fit))
 
+    def few(self, itemsize: int) -> bool:
+        """Whether an image has so few tiles, and filters are so large, that they are brought to the points in each call."""
+        tiles = len(self.across[0]) * len(self.across[1]) * self.target[0]
+        filters = self.points * self.kernel[0] * self.depth * self.cols * itemsize
+        return self.forms == (SIX, SIX) and self.kernel[1:] == [3, 3] and tiles <= FEW and filters >= WIDE
+
     def through(self, itemsize: int) -> bool:
         """Whether filters that are used once are brought to the points on the way: where they are large, and the tiles few."""
         tiles = len(self.across[0]) * len(self.across[1]) * self.target[0] * self.conv.batch
@@ -153,6 +159,7 @@ class Plan:
 CACHE = 3 << 18                                         # bytes: a share of a second-level cache
 WIDE = 1 << 24                                          # bytes of filters that leave even a third-level cache slowly
 FAR = 1 << 24                                           # bytes of points of tiles, in a third-level cache
+FEW = 4                                                 # tiles of csrc/kernels/wino_few.h, as in `3x3 512->512 @7 b1`
 
 
 def plan(conv, which: str, small: bool) -> Plan:

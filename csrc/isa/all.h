@@ -12,6 +12,7 @@
 #include "../kernels/sum.h"
 #include "../kernels/pool.h"
 #include "../kernels/wino.h"
+#include "../kernels/wino_few.h"
 #include "../kernels/depthwise.h"
 #include "../kernels/depthwise_sums.h"
 #include "../kernels/elementary.h"

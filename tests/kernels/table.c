@@ -23,6 +23,7 @@ static const struct {
     { "sum_windows", check_sum_windows }, { "sum_lines", check_sum_lines },
     { "wino_input", check_wino_input }, { "wino_taps", check_wino_taps },
     { "wino_output", check_wino_output }, { "wino_filter", check_wino_filter },
+    { "wino_few", check_wino_few }, { "wino_few_filter", check_wino_few_filter }, { "wino_scale", check_wino_few_filter },
     { "depthwise_strip", check_depthwise_strip }, { "depthwise_filters", check_depthwise_filters },
     { "act_line", check_act_line },     { "softmax_rows", check_softmax_rows },
     { "cross_entropy_rows", check_cross_entropy_rows },

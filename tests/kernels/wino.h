@@ -254,3 +254,88 @@ static void check_wino_filter(void)
         for (ptrdiff_t cols = 1; cols <= now.k->vecs * now.k->vector; cols += now.k->vector > 8 ? 5 : 3)
             wino_filter_once(of[i], of[i] + 2, ONE_OF(1, 2, 5), cols);
 }
+
+/* The value of 3x3 taps at a point, times what they are divided by if not `divides`. `size` is of the terms. */
+static double few_value(const axis *s, int p, int q, const real *taps, ptrdiff_t row, ptrdiff_t col, int divides, double *size)
+{
+    double sum = 0;
+    const double by = divides ? 1 / (s->divided[p] * s->divided[q]) : 1;
+    *size = 0;
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 3; j++) {
+            const double term = power_of(s, p, i, 3) * power_of(s, q, j, 3) * by * (double)taps[i * row + j * col];
+            sum += term;
+            *size += fabs(term);
+        }
+    return sum;
+}
+
+static void wino_few_once(ptrdiff_t depth, ptrdiff_t tiles)
+{
+    const axis s = axis_of(CK_SIX);
+    const ptrdiff_t vector = now.k->vector, tap = CK_FEW * vector, step = tiles * vector + ONE_OF(0, 3), exact = now.integers;
+    ptrdiff_t used[6];
+    for (int i = 0; i < 6; i++)
+        used[i] = draw() % (unsigned)(tiles + 1);
+    const int resume = draw() % 2;
+    const real *taps = input(9 * tap), *v = input(depth * 36 * tiles);
+    real *sums = numbers(35 * step + tiles * vector);
+    double *before = copy_of(sums, 35 * step + tiles * vector);
+    now.k->wino_few(depth, tiles, used, taps, v, sums, step, resume, taps);
+    now.integers = 0;
+    for (int p = 0; p < 36; p++)
+        for (ptrdiff_t e = 0; e < tiles * vector; e++) {
+            const ptrdiff_t at = p * step + e, t = e / vector;
+            if (t >= used[p / 6]) {
+                if ((double)sums[at] != before[at])
+                    fail("place %ld was written", (long)at);
+                continue;
+            }
+            double sum = resume ? before[at] : 0, size = fabs(sum), each;
+            for (ptrdiff_t k = 0; k < depth; k++) {
+                const double x = (double)v[(k * 36 + p) * tiles + t];
+                sum += x * few_value(&s, p / 6, p % 6, taps + k * vector + e % vector, 3 * tap, tap, 0, &each);
+                size += fabs(x) * each;
+            }
+            expect("sums", at, sums[at], sum, size, depth + TRANSFORMS);
+        }
+    now.integers = (int)exact;
+    free(before);
+    release();
+}
+
+static void check_wino_few(void)
+{
+    for (ptrdiff_t tiles = 1; tiles <= CK_FEW_TILES; tiles++)
+        for (ptrdiff_t depth = 1; depth <= CK_FEW; depth += 3)
+            wino_few_once(depth, tiles);
+}
+
+static void wino_few_filter_once(ptrdiff_t depth, ptrdiff_t cols)
+{
+    const axis s = axis_of(CK_SIX);
+    const ptrdiff_t width = whole_words(cols), turned = draw() % 2, depth_step = cols + ONE_OF(0, 3), col = depth * depth_step;
+    const ptrdiff_t count = depth * width, step = count + ONE_OF(0, 5), exact = now.integers;
+    const real *first = input(8 * col + (depth - 1) * depth_step + cols) + turned * 8 * col;
+    const ck_patch patch = { first, turned ? -3 * col : 3 * col, turned ? -col : col, { CK_SIX, CK_SIX }, .taps = { 3, 3 } };
+    real *u = numbers(35 * step + count);
+    now.k->wino_few_filter(&patch, depth, depth_step, cols, (int)(width / now.k->vector), u, step);
+    for (int p = 0; p < 36; p++)                   /* and wino_scale, in place */
+        now.k->wino_scale(p, depth, width, u + p * step, width);
+    now.integers = 0;
+    for (int p = 0; p < 36; p++)
+        for (ptrdiff_t e = 0; e < count; e++) {
+            const real *taps = first + e / width * depth_step + e % width;
+            double size = 0;
+            const double sum = e % width < cols ? few_value(&s, p / 6, p % 6, taps, patch.row, patch.col, 1, &size) : 0;
+            expect("u", p * step + e, u[p * step + e], sum, size, TRANSFORMS);
+        }
+    now.integers = (int)exact;
+    release();
+}
+
+static void check_wino_few_filter(void)
+{
+    for (ptrdiff_t cols = 1; cols <= now.k->vecs * now.k->vector; cols += now.k->vector > 8 ? 5 : 3)
+        wino_few_filter_once(ONE_OF(1, 2, 5), cols);
+}
