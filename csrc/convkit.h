@@ -68,6 +68,7 @@ typedef struct {
     ptrdiff_t offset[CK_POOL_TAPS];                /* from the source pixel */
     uint8_t label[CK_POOL_TAPS];
     uint8_t start;                                 /* the label of what a maximum starts from */
+    int rectified;                                 /* a labelled maximum of floats starts from 0 */
     int resume;                                    /* go on from what the target holds */
     int stream;                                    /* the target is too large for the caches */
 } ck_taps;
@@ -179,7 +180,7 @@ typedef struct {
     X(max_taps, (ck_element element, int flipped, ptrdiff_t pixels, ptrdiff_t channels, const ck_taps *taps, const void *x, \
                  ptrdiff_t x_step, void *y, uint8_t *index, ptrdiff_t y_step))                                              \
     X(max_spread, (ptrdiff_t pixels, ptrdiff_t channels, const ck_taps *taps, const void *x, ptrdiff_t x_step,              \
-                   const void *dy, ptrdiff_t y_step, void *dx))                                                             \
+                   const uint8_t *index, const void *dy, ptrdiff_t y_step, void *dx, void *sums))                           \
     X(sum_taps, (ptrdiff_t pixels, ptrdiff_t phases, ptrdiff_t channels, const ck_taps *taps, double count, const void *x,  \
                  const uint8_t *index, ptrdiff_t x_step, void *y, ptrdiff_t y_step))                                        \
     X(wino_input, (const ck_patch *patch, ptrdiff_t channels, void *const *points, ptrdiff_t step))                         \

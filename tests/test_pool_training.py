@@ -27,6 +27,26 @@ def test_a_kept_label_gives_the_gradient_of_a_search(case, dtype, isa):
     assert_same_bits(spread(dy), op("max_pool", case, "_grad")(dy, x, case.k, **case.max_how))
 
 
+@each_pool
+@each_dtype
+def test_after_a_relu_its_zeros_and_the_sum_for_the_bias_come_with_the_gradient(case, dtype, isa):
+    x, dy = np.maximum(numbers(case.x, dtype, 0), 0), numbers(case.y, dtype, 1)
+    how = {"stride": None, "padding": 0, "dilation": 1, "ceil_mode": False} | case.max_how
+    wanted, spread = in_training(case, x)
+    results = []
+    for threads in (1, 2, 3, 7):
+        with convkit.threads(threads):
+            y, backward = pooling.max_pool_in_training("max_pool", x.ndim - 2, x, case.k, **how, of_relu=True)
+            results.append(backward(dy))
+    assert_same_bits(y, wanted)
+    dx, db = results[0]
+    np.testing.assert_array_equal(dx, spread(np.where(y > 0, dy, 0).astype(dtype)))
+    np.testing.assert_allclose(db, dx.sum(axis=tuple(range(x.ndim - 1)), dtype=np.float64), rtol=1e-5, atol=1e-4)
+    for others in results[1:]:
+        for one, other in zip(results[0], others, strict=True):
+            assert_same_bits(one, other)
+
+
 @pytest.mark.parametrize("dilation", [1, 2])
 def test_labels_are_kept_instead_of_the_input(dilation):
     x = np.ones((1, 4, 4, 2), np.float32)

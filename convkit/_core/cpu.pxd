@@ -49,7 +49,7 @@ cdef extern from "convkit.h" nogil:
         unsigned char label[256]
         unsigned char start
         int resume
-        int stream
+        int stream, rectified
 
     ctypedef struct ck_depthwise:
         Py_ssize_t rows
@@ -135,7 +135,8 @@ cdef extern from "convkit.h" nogil:
         void (*max_taps)(ck_element element, int flipped, Py_ssize_t pixels, Py_ssize_t channels, const ck_taps *taps,
                          const void *x, Py_ssize_t x_step, void *y, unsigned char *index, Py_ssize_t y_step) noexcept nogil
         void (*max_spread)(Py_ssize_t pixels, Py_ssize_t channels, const ck_taps *taps, const void *x, Py_ssize_t x_step,
-                           const void *dy, Py_ssize_t y_step, void *dx) noexcept nogil
+                           const unsigned char *index, const void *dy, Py_ssize_t y_step, void *dx,
+                           void *sums) noexcept nogil
         void (*sum_taps)(Py_ssize_t pixels, Py_ssize_t phases, Py_ssize_t channels, const ck_taps *taps, double count,
                          const void *x, const unsigned char *index, Py_ssize_t x_step, void *y,
                          Py_ssize_t y_step) noexcept nogil

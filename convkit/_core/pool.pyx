@@ -21,13 +21,15 @@ cdef enum:
     STREAM = 8 << 20                            # bytes of a target that is written past the caches
     WIDE = 512                                  # channels of pixels that SUM reads eight at a time, each from end to end
     CHUNK = 256                                 # channels that MAX_FLAT takes at a time
+    NOWHERE = 255                               # label of a maximum that a ReLU stopped
 
 cpdef enum:                                     # what a walk does
     MAX                                         # the maxima, or the label in its window of each
     MAX_FLAT                                    # the maxima and their flat spatial indices
     SUM                                         # the sum over each window, divided by its count
     SHARE                                       # each output divided by the count of its window
-    SPREAD                                      # backward: the target, an output's gradient, goes to the maximum of its window
+    SPREAD                                      # backward: the target, an output's gradient, goes to the maximum of its window,
+                                                # which is found in the source, or by its label
     COVER                                       # backward: the sum over the windows that cover a pixel, or that chose it
 
 cpdef enum:                                     # what an average divides by
@@ -62,6 +64,8 @@ cdef struct Walk:                               # what all tasks share; strides 
     char *target                                # only read by SPREAD
     Py_ssize_t target_stride[4]
     char *spread                                # what SPREAD fills; lies like the source
+    char *sums                                  # what it adds up, for each piece of a row
+    bint rectified                              # maxima that are not positive have the label NOWHERE
     Py_ssize_t extent[3]                        # of the target
     unsigned char *labels
     int64_t *flat
@@ -110,6 +114,7 @@ cdef struct Run:                                # target pixels that read alike,
     Py_ssize_t phases                           # lists of taps that neighbours take in turn; pixels of each
     Py_ssize_t source, source_step, target, target_step
     Py_ssize_t flat, flat_step                  # place of the first pixel in `flat`, and from one pixel to the next
+    Py_ssize_t sums
     Py_ssize_t shift                            # source pixels from one target pixel to the next
     double count
 
@@ -140,8 +145,9 @@ cdef void apply(const Walk *w, const Run *run, const ck_taps *taps, const Py_ssi
     if w.op == MAX_FLAT:
         find_flat(w, run, taps, places, not taps.resume)
     elif w.op == SPREAD:
-        w.k.max_spread(run.pixels, run.channels, taps, source, run.source_step, target, run.target_step,
-                       w.spread + run.source * w.itemsize)
+        w.k.max_spread(run.pixels, run.channels, taps, source, run.source_step, w.labels + run.target if w.labelled else NULL,
+                       target, run.target_step, w.spread + run.source * w.itemsize,
+                       w.sums + run.sums * w.itemsize if w.sums != NULL else NULL)
     elif w.op == MAX:
         w.k.max_taps(w.element, w.flipped, run.pixels, run.channels, taps, source, run.source_step, target,
                      w.labels + run.target if w.labelled else NULL, run.target_step)
@@ -172,7 +178,8 @@ cdef void fill(ck_taps *taps, Py_ssize_t *places, const Walk *w, const Span *spa
             l, j = 0, j + 1
             if j == h.count:
                 j, i = 0, i + 1
-    taps.start = taps.label[0] if w.labelled and taps.count else 0
+    taps.start = NOWHERE if w.rectified else taps.label[0] if w.labelled and taps.count else 0
+    taps.rectified = w.rectified
 
 
 cdef inline Py_ssize_t length(const Span *spans) noexcept nogil:
@@ -257,6 +264,7 @@ cdef void pool_row(const Walk *w, Py_ssize_t task) noexcept nogil:
     base.target = n * w.target_stride[0] + d * w.target_stride[1] + h * w.target_stride[2] + panel * w.panel
     base.flat = line * w.extent[2] * w.channels + panel * w.panel
     base.flat_step = w.channels
+    base.sums = (line * w.pieces + piece) * w.channels + panel * w.panel
     base.shift = 0 if w.single else 1 if w.op == COVER or w.op == SHARE else w.axis[2].stride
     base.source_step, base.target_step = base.shift * w.source_stride[3], period * w.target_stride[3]
     base.count = spans[0].counted * spans[1].counted
@@ -288,32 +296,36 @@ cdef class Windows:
 
 
 def walk(int op, int count, Windows windows, Py_ssize_t piece, Py_ssize_t panel, str kind, source, target, labels, flat,
-         spread, int threads):
+         spread, int threads, sums=None, bint rectified=False):
     """One pass from source to target, channels last; `op` says which. kind is that of their dtype.
 
     labels (contiguous bytes) is written by MAX, when target may be None, and read by COVER, whose source is then contiguous
-    too. flat (contiguous, int64) is written by MAX_FLAT, spread by SPREAD, whose source and spread are contiguous. piece and
-    panel are the pixels of a row and the channels that a task takes.
+    too, and by SPREAD, whose target is; with `rectified` MAX gives those that are not positive a label of their own. flat
+    (contiguous, int64) is written by MAX_FLAT, spread by SPREAD, whose source (or spread again, with labels) and spread are
+    contiguous; sums (pieces of rows, channels) are added to. piece and panel are the pixels of a row and the channels that a
+    task takes.
     """
-    cdef View x, y, byte, place, dx
-    x.open = y.open = byte.open = place.open = dx.open = False
+    cdef View x, y, byte, place, dx, total
+    x.open = y.open = byte.open = place.open = dx.open = total.open = False
     try:
         lift(&x, source, False)
         lift(&y, target, op != SPREAD)
         lift(&byte, labels, op == MAX)
         lift(&place, flat, True)
         lift(&dx, spread, True)
-        run(op, count, windows, piece, panel, kind, &x, &y, &byte, &place, &dx, threads)
+        lift(&total, sums, True)
+        run(op, count, windows, piece, panel, kind, &x, &y, &byte, &place, &dx, threads, total.data, rectified)
     finally:
         drop(&x)
         drop(&y)
         drop(&byte)
         drop(&place)
         drop(&dx)
+        drop(&total)
 
 
 cdef void run(int op, int count, Windows windows, Py_ssize_t piece, Py_ssize_t panel, str kind, const View *x, const View *y,
-              const View *labels, const View *flat, const View *spread, int threads) except *:
+              const View *labels, const View *flat, const View *spread, int threads, char *sums, bint rectified) except *:
     cdef Walk w
     cdef const View *shape = y if y.data != NULL else labels
     cdef Py_ssize_t i
@@ -322,7 +334,7 @@ cdef void run(int op, int count, Windows windows, Py_ssize_t piece, Py_ssize_t p
     for i in range(4):
         w.source_stride[i], w.target_stride[i] = x.stride[i] // w.itemsize, shape.stride[i] // shape.buffer.itemsize
     set_out(&w, op, count, windows, piece, panel, kind, shape.shape)
-    w.source, w.target, w.spread = x.data, y.data, spread.data
+    w.source, w.target, w.spread, w.sums, w.rectified = x.data, y.data, spread.data, sums, rectified
     w.labels, w.flat = <unsigned char *>labels.data, <int64_t *>flat.data
     # A search for labels has just filled the caches with x; without one, ordinary stores are faster.
     w.stream = ((op == COVER and w.labelled and y.shape[0] * y.stride[0] >= STREAM)
@@ -336,7 +348,7 @@ cdef void set_out(Walk *w, int op, int count, Windows windows, Py_ssize_t piece,
     cdef Py_ssize_t i
     w.k = table(8 if w.itemsize == 8 else 4)
     w.op, w.count = op, count
-    w.flush = op != MAX and op != MAX_FLAT and op != SPREAD and flushes()
+    w.flush = op != MAX and op != MAX_FLAT and (op != SPREAD or w.labelled) and flushes()
     w.element = CK_REAL if kind == "f" else CK_INT8 if w.itemsize == 1 else CK_INT16 if w.itemsize == 2 else CK_INT
     w.flipped = kind == "u" or kind == "b"
     w.channels, w.panel, w.piece = shape[4], panel, piece
@@ -359,38 +371,4 @@ cdef int share(const Walk *w, Py_ssize_t tasks, int threads) except -1:
 
 
 include "pool_bound.pxi"
-
-
-cdef void scatter_panel(const real *dy, const int64_t *flat, real *dx, Py_ssize_t pixels, Py_ssize_t channels, Py_ssize_t first,
-                        Py_ssize_t last) noexcept nogil:
-    cdef Py_ssize_t p, c
-    for p in range(pixels):
-        for c in range(first, last):
-            if flat[p * channels + c] >= 0:
-                dx[flat[p * channels + c] * channels + c] += dy[p * channels + c]
-
-
-def scatter(dy, flat, dx, Py_ssize_t panel, int threads):
-    """dx[n, flat[n, p, c], c] += dy[n, p, c], p rising; dy and flat (N, pixels of y, C), dx (N, pixels of x, C), contiguous."""
-    cdef View y, place, x
-    cdef Py_ssize_t task, n, first, last, channels, panels
-    y.open = place.open = x.open = False
-    try:
-        lift(&y, dy, False)
-        lift(&place, flat, False)
-        lift(&x, dx, True)
-        channels = y.shape[4]
-        panels = (channels - 1) // panel + 1
-        for task in prange(y.shape[0] * panels, nogil=True, schedule="static", num_threads=threads):
-            n, first = task // panels, task % panels * panel
-            last = min(first + panel, channels)
-            if y.buffer.itemsize == 4:
-                scatter_panel(<const float *>(y.data + n * y.stride[0]), <const int64_t *>(place.data + n * place.stride[0]),
-                              <float *>(x.data + n * x.stride[0]), y.shape[3], channels, first, last)
-            else:
-                scatter_panel(<const double *>(y.data + n * y.stride[0]), <const int64_t *>(place.data + n * place.stride[0]),
-                              <double *>(x.data + n * x.stride[0]), y.shape[3], channels, first, last)
-    finally:
-        drop(&y)
-        drop(&place)
-        drop(&x)
+include "pool_scatter.pxi"

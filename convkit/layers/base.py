@@ -228,8 +228,7 @@ class Layer(metaclass=LayerType):
         training : bool, default False
         **fused
             What a layer can do in the same pass, where its `_forward` knows it: ``activation``, and ``residual``, whose
-            gradient then comes after dx; ``masked`` if dy will have the zeros that an activation gives it; ``of_relu`` of a
-            pooling that gives it them, as x is the result of a ReLU.
+            gradient then comes after dx; ``pool``, a layer that follows a ReLU.
 
         Returns
         -------

@@ -6,6 +6,7 @@ import math
 import operator
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -73,23 +74,30 @@ class Filters(Layer):
 
     def _forward(
         self, x: np.ndarray, training: bool, activation: str | None = None, residual: np.ndarray | None = None,
-        masked: bool = False,
+        pool: Any = None,
     ) -> tuple[np.ndarray, Backward | None]:  # fmt: skip
         activation = activation or self.activation
         filters, b = self.plain() if training else self.packed(), self.params["b"].value if self.bias else None
-        y = self.run(x, filters, b, activation, residual)
-        mask, plus = y if activation and not masked else None, residual is not None
+        y, before, plus = self.run(x, filters, b, activation, residual), None, residual is not None
+        if pool is not None:
+            y, before = pool.of_relu(y)
+        elif activation:
+            before = partial(_before_relu, y)
 
         def backward(dy: np.ndarray, needs_input: bool) -> Any:
-            if mask is not None:
-                dy = ops.relu_grad(dy, mask)
-            needs = (("x",) if needs_input else ()) + tuple(self.learning)
-            dx, *grads = self._gradients(dy, x, needs) if needs else (None,)
-            for param, d in zip(self.learning.values(), grads, strict=False):
-                param.learn(d)
+            dy, db = (dy, None) if before is None else before(dy)
+            needs = (("x",) if needs_input else ()) + tuple(name for name in self.learning if name == "w" or db is None)
+            dx, dw, found = self._gradients(dy, x, needs) if needs else (None,) * 3
+            grads = {"w": dw, "b": found if db is None else db}
+            for name, param in self.learning.items():
+                param.learn(grads[name])
             return (dx, dy) if plus else dx
 
         return y, backward if training else None
+
+
+def _before_relu(y: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, None]:
+    return ops.relu_grad(dy, y), None
 
 
 class _Conv(Filters):

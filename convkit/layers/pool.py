@@ -100,7 +100,12 @@ class _MaxPool(_Pool):
         shape = super().output_shape(input_shape)
         return (shape, shape) if self.return_indices else shape
 
-    def _forward(self, x: np.ndarray, training: bool, of_relu: bool = False) -> tuple[Any, Backward | None]:
+    def of_relu(self, x: np.ndarray) -> tuple[np.ndarray, Callable]:
+        """The result for the result of a ReLU, and dy -> dx, db: the gradient before the ReLU, and its sum for each channel."""
+        name = f"{self._kind}_pool{self.rank}d"
+        return max_pool_in_training(name, self.rank, x, self.kernel_size, **self.how, of_relu=True)
+
+    def _forward(self, x: np.ndarray, training: bool) -> tuple[Any, Backward | None]:
         if not training:
             return type(self)._op(x, self.kernel_size, **self.how, return_indices=self.return_indices), None
         if self.return_indices:
@@ -109,12 +114,10 @@ class _MaxPool(_Pool):
         else:
             name = f"{self._kind}_pool{self.rank}d"
             result, spread = type(self)._in_training(name, self.rank, x, self.kernel_size, **self.how)
-            y = result
-        mask = y if of_relu else None
 
         def backward(dy: Any, needs_input: bool) -> np.ndarray | None:
             dy = dy[0] if self.return_indices else dy   # nothing comes back through indices
-            return None if dy is None else spread(dy if mask is None else ops.relu_grad(dy, mask))
+            return None if dy is None else spread(dy)
 
         return result, backward
 

@@ -1,8 +1,8 @@
 """Fewer passes over memory: steps that one layer can do on the way of another.
 
 Wherever they run: a ReLU after a convolution, a Dense layer, batch norm or `Add`; a ReLU6 after batch norm; an `Add` of two
-after batch norm or a convolution. In training: max pooling after a ReLU takes the zeros of its gradient upon itself, as few
-numbers come through both. Outside training: a batch norm after a convolution, as filters that hold its scale. Only what
+after batch norm or a convolution. In training: max pooling after the ReLU of a convolution, as few numbers come back through
+both, which are all that the gradient of the bias has to add up. Outside training: a batch norm after a convolution, as filters that hold its scale. Only what
 nobody else reads is left out, and only layers of exactly these classes are fused, as a subclass may compute something else.
 """
 
@@ -33,7 +33,7 @@ from convkit.layers import (
 from convkit.layers.conv import Filters
 from convkit.model.graph import Graph, Step
 
-__all__ = ["Folded", "folded", "fused"]
+__all__ = ["Folded", "folded", "fused", "pooled"]
 
 CONVS, POOLS = (Conv1D, Conv2D, Conv3D), (MaxPool1D, MaxPool2D, MaxPool3D)
 FOLDS = (*CONVS, Dense)                                 # their filters can hold a scale for each output
@@ -56,9 +56,17 @@ def fused(graph: Graph) -> Graph:
                     before = steps.pop(step.sources[i])
                     step = Step(before.layer, (*before.sources, step.sources[1 - i]), step.results, residual=True)
                     break
-        elif type(step.layer) in POOLS and _rectifies(makers[0]):
-            before, step = makers[0], replace(step, fused={"of_relu": True})
-            steps[step.sources[0]] = replace(before, fused={**before.fused, "masked": True})
+        steps[step.results[0]] = step
+    return Graph(graph.inputs, graph.outputs, steps.values())
+
+
+def pooled(graph: Graph) -> Graph:
+    """A fused graph for training: max pooling is part of the convolution before it."""
+    readers, steps = _readers(graph), {}
+    for step in graph.steps:
+        if type(step.layer) in POOLS and not step.layer.return_indices and _rectifies(_maker(steps, step.sources[0], readers)):
+            before = steps.pop(step.sources[0])
+            step = replace(before, results=step.results, fused={**before.fused, "pool": step.layer})
         steps[step.results[0]] = step
     return Graph(graph.inputs, graph.outputs, steps.values())
 

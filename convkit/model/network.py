@@ -10,7 +10,7 @@ import numpy as np
 from convkit.layers.base import Backward, Layer, Param, Shape
 from convkit.layers.tensor import sample_shape
 from convkit.model import summary
-from convkit.model.fuse import folded, fused
+from convkit.model.fuse import folded, fused, pooled
 from convkit.model.graph import Graph, taken
 from convkit.model.names import LayerList
 from convkit.model.program import Programs
@@ -57,8 +57,8 @@ class Network(Layer):
         self.input_names, self.several = tuple(input_names), len(graph.inputs) > 1
         self.output_names = tuple(_output_names(graph, self.layers))
         self.input_shape: Shape | None = None
-        self._fused = fused(graph)
-        self._folded = folded(self._fused)
+        both = fused(graph)
+        self._fused, self._folded = pooled(both), folded(both)
         self._programs = Programs(self._folded)
         self.pages = Pages()
 

@@ -10,7 +10,7 @@ import numpy as np
 from convkit._core import cpu
 from convkit._core import pool as core
 from convkit._core.call import Calls
-from convkit.ops import check, pool_stages
+from convkit.ops import act, check, direct, pool_stages
 from convkit.plan import geometry
 from convkit.plan import pool as plan
 
@@ -42,11 +42,15 @@ def _workers(threads, pool: plan.Pool, op: str) -> int:
     return 1 if serial else count
 
 
-def _walk(op: int, pool: plan.Pool, source, target, threads: int, *, count=core.ONE, labels=None, flat=None, spread=None):
+def _walk(
+    op: int, pool: plan.Pool, source, target, threads: int, *, count=core.ONE, labels=None, flat=None, spread=None, sums=None,
+    rectified=False,
+):  # fmt: skip
     """One pass of the core over checked arrays, channels last in the caller's rank."""
     piece, panel = pool.backward_tasks if op == core.COVER else pool.forward_tasks
     kind = source.dtype.kind
-    core.walk(op, count, pool.core, piece, panel, kind, check.readable(source), target, labels, flat, spread, threads)
+    source = check.readable(source)
+    core.walk(op, count, pool.core, piece, panel, kind, source, target, labels, flat, spread, threads, sums, rectified)
 
 
 def _keep(inputs, shape, how: tuple, first: bool, pool: plan.Pool, work, walk: tuple[int, int] | None) -> None:
@@ -170,19 +174,22 @@ def _find_and_spread(pool: plan.Pool, dy, x, dx, threads: int) -> None:
 _plan_of_layer = lru_cache(64)(_plan)                   # whose arguments are known to be good
 
 
-def max_pool_in_training(op, rank, x, kernel_size, stride, padding, dilation, ceil_mode):
+def max_pool_in_training(op, rank, x, kernel_size, stride, padding, dilation, ceil_mode, of_relu=False):
     """max_pool, channels last, and a function dy -> dx: it keeps where each maximum was, not x.
 
     That is a byte an output, its place in the window, or, where that may not do, its place in the image in as few as hold it.
+    If x is the result of a ReLU, the function is dy -> dx, db: the gradient before the ReLU, and its sum for each channel.
     """
     x = check.images(check.array(x, op, "x"), rank, False, op)
     pool = _plan_of_layer(op, x.shape, kernel_size, stride, padding, dilation, ceil_mode)
     y = check.empty(pool.out_shape, x.dtype, op)
     if pool.labelled_stages:
-        return y, _in_stages(op, rank, pool, x, y)
+        spread = _in_stages(op, rank, pool, x, y)
+        return y, _rectified(op, y, spread) if of_relu else spread
     labels = np.empty(pool.out_shape, np.uint8 if pool.labelled else np.int64)
+    at_once = of_relu and pool.tiles
     if y.size:
-        where = {"labels" if pool.labelled else "flat": labels}
+        where = {"labels" if pool.labelled else "flat": labels, "rectified": at_once}
         _walk(core.MAX if pool.labelled else core.MAX_FLAT, pool, x, y, _workers(None, pool, op), **where)
     if not pool.labelled:
         labels = (labels + 1).astype(np.min_scalar_type(prod(pool.x_shape[1:-1])))          # 0 is none
@@ -190,11 +197,33 @@ def max_pool_in_training(op, rank, x, kernel_size, stride, padding, dilation, ce
     def backward(dy):
         dy = _gradient(op, rank, dy, pool, False)
         check.same_dtype(op, dy=dy, y=y)
+        if pool.tiles:
+            return _place(op, pool, dy, labels, at_once)
         if pool.labelled:
             return _spread(op, pool, dy, labels, _workers(None, pool, op))
         return _scatter(op, pool.x_shape, dy, labels.astype(np.int64) - 1, _workers(None, pool, op))
 
-    return y, backward
+    return y, _rectified(op, y, backward) if of_relu and not at_once else backward
+
+
+def _rectified(op: str, y, spread):
+    """dy -> dx, db, where x was the result of a ReLU: the zeros of its gradient are those of the few numbers of dy."""
+
+    def backward(dy):
+        dy = act.relu_grad(dy, y)
+        return spread(dy), direct.grad_bias(dy, cpu.thread_count(None, op)[0])
+
+    return backward
+
+
+def _place(op: str, pool: plan.Pool, dy, labels, summed: bool):
+    """dx of maxima of windows that tile x, each dy where its label says; with `summed`, db too."""
+    dx, db, threads = check.empty(pool.x_shape, dy.dtype, op), None, _workers(None, pool, op)
+    if summed:
+        sums = np.zeros((*pool.pieces, pool.channels), dy.dtype)
+    if dx.size:
+        _walk(core.SPREAD, pool, dx, np.ascontiguousarray(dy), threads, labels=labels, spread=dx, sums=sums if summed else None)
+    return (dx, direct.grad_bias(sums, threads)) if summed else dx
 
 
 def _in_stages(op: str, rank: int, pool: plan.Pool, x, y):

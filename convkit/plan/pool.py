@@ -85,6 +85,12 @@ class Pool:
         return self._tasks(a.out for a in self.windows)
 
     @cached_property
+    def pieces(self) -> tuple[int, int]:
+        """Rows of the output, and pieces that tasks make of each."""
+        _, *rows, width = (self.batch, *(a.out for a in self.windows))
+        return self.batch * prod(rows), -(-width // self.forward_tasks[0])
+
+    @cached_property
     def backward_tasks(self) -> tuple[int, int]:
         return self._tasks(a.size for a in self.windows)
 

@@ -71,7 +71,8 @@ CK_INLINE void E_NAME(max_pixel)(const int vecs, const int indexed, const ptrdif
     E_NAME(lanes) label[4];
 #pragma GCC unroll 4
     for (int v = 0; v < vecs; v++) {
-        best[v] = taps->resume ? E_NAME(flip)(E_NAME(load)(y + v * LENGTH, n), top) : (E_NAME(vector)){ 0 } + E_LOWEST;
+        best[v] = taps->resume ? E_NAME(flip)(E_NAME(load)(y + v * LENGTH, n), top)
+                               : (E_NAME(vector)){ 0 } + (E)(E_FLOAT && taps->rectified ? 0 : E_LOWEST);
         label[v] = (E_NAME(lanes)){ 0 } + (E_LANE)taps->start;
     }
     for (ptrdiff_t t = 0; t < taps->count; t++) {

@@ -3,10 +3,12 @@
  *     max_taps   y[p][c] = max over t < taps of x[p*x_step + offset[t]][c]
  *     sum_taps   y[p*phases + q][c] = ( sum over t < taps[q] of x[p*x_step + offset[q][t]][c] ) / count,   q < phases
  *                with `index`, only the terms for which index[p*x_step + offset[q][t]][c] == label[q][t] are added
- *     max_spread   dx[p*x_step + offset[t]][c] = dy[p*y_step][c] for the first t < taps that holds max_taps of x, 0 for the others
+ *     max_spread   dx[p*x_step + offset[t]][c] = dy[p*y_step][c] for the first t < taps that holds max_taps of x, 0 for the others;
+ *                  with `index`, for that whose label[t] == index[p*y_step][c], and sums[c] += what went somewhere
  *
  * x        first source pixel; the pixels of the run lie x_step apart, the channels of a pixel next to each other
- * y        first target pixel; pixels y_step apart. index lies like y in max_taps, like x in sum_taps
+ * y        first target pixel; pixels y_step apart. index lies like y or dy in max_taps and max_spread, like x in sum_taps
+ * sums     may be NULL
  * taps     what each pixel reads; with `resume`, y already holds the result of earlier taps. The gradient at stride s has a
  *          list for each of s phases, which neighbouring pixels take in turn. With `stream`, an aligned y is written past the
  *          caches
@@ -86,18 +88,73 @@ static void max_taps(ck_element element, int flipped, ptrdiff_t pixels, ptrdiff_
     }
 }
 
+/* `vecs` vectors of one window whose maximum has a label. */
+CK_INLINE void place_pixel(const int vecs, const int stream, const ptrdiff_t n, const ck_taps *taps, const uint8_t *index,
+                           const real *dy, real *dx, real *sums)
+{
+    uint8_t labels[VL] = { 0 };
+    vf a[4], all[4];
+#pragma GCC unroll 4
+    for (int v = 0; v < vecs; v++) {
+        a[v] = n == VL ? v_load(dy + v * VL) : v_load_n(dy, n);
+        all[v] = v_zero();
+    }
+    if (n < VL)
+        memcpy(labels, index, (size_t)n);
+    for (ptrdiff_t t = 0; t < taps->count; t++) {
+        real *to = dx + taps->offset[t];
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++) {
+            const vf part = v_add_where(v_zero(), a[v], n == VL ? index + v * VL : labels, taps->label[t]);
+            all[v] = v_add(all[v], part);
+            if (n < VL)
+                v_store_n(to, part, n);
+            else if (stream)
+                v_stream(to + v * VL, part);
+            else
+                v_store(to + v * VL, part);
+        }
+    }
+    if (!sums)
+        return;
+#pragma GCC unroll 4
+    for (int v = 0; v < vecs; v++) {
+        if (n == VL)
+            v_store(sums + v * VL, v_add(v_load(sums + v * VL), all[v]));
+        else
+            v_store_n(sums, v_add(v_load_n(sums, n), all[v]), n);
+    }
+}
+
+CK_INLINE void place_line(const int stream, ptrdiff_t pixels, ptrdiff_t channels, const ck_taps *taps, ptrdiff_t x_step,
+                          const uint8_t *index, const real *dy, ptrdiff_t dy_step, real *dx, real *sums)
+{
+    for (ptrdiff_t p = 0; p < pixels; p++, dx += x_step, dy += dy_step, index += dy_step) {
+        ptrdiff_t c = 0;
+        for (; c + 2 * VL <= channels; c += 2 * VL)
+            place_pixel(2, stream, VL, taps, index + c, dy + c, dx + c, sums ? sums + c : NULL);
+        for (; c < channels; c += VL)
+            place_pixel(1, stream, channels - c < VL ? channels - c : VL, taps, index + c, dy + c, dx + c, sums ? sums + c : NULL);
+    }
+}
+
 static void max_spread(ptrdiff_t pixels, ptrdiff_t channels, const ck_taps *taps, const void *x, ptrdiff_t x_step,
-                       const void *dy, ptrdiff_t y_step, void *dx)
+                       const uint8_t *index, const void *dy, ptrdiff_t y_step, void *dx, void *sums)
 {
     ptrdiff_t steps = x_step;
     for (ptrdiff_t t = 0; t < taps->count; t++)
         steps |= taps->offset[t];
-    if (taps->stream && steps % VL == 0 && channels % VL == 0 && (uintptr_t)dx % sizeof(vf) == 0) {
+    const int stream = taps->stream && steps % VL == 0 && channels % VL == 0 && (uintptr_t)dx % sizeof(vf) == 0;
+    if (index && stream)
+        place_line(1, pixels, channels, taps, x_step, index, dy, y_step, dx, sums);
+    else if (index)
+        place_line(0, pixels, channels, taps, x_step, index, dy, y_step, dx, sums);
+    else if (stream)
         spread_line_real(1, pixels, channels, taps, x, x_step, dy, y_step, dx);
-        v_fence();
-    } else {
+    else
         spread_line_real(0, pixels, channels, taps, x, x_step, dy, y_step, dx);
-    }
+    if (stream)
+        v_fence();
 }
 
 /* sum / count, rounded once. A division takes as long as ten loads, so where products and sums are fused it is the product with

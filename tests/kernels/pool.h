@@ -62,7 +62,7 @@ static ck_taps *some_taps(ptrdiff_t phases, ptrdiff_t count, ptrdiff_t x_step, p
             *reach = taps[q].offset[t] > *reach ? taps[q].offset[t] : *reach;
         }
         taps[q].start = 7;
-        taps[q].resume = taps[q].stream = 0;
+        taps[q].resume = taps[q].stream = taps[q].rectified = 0;
     }
     return taps;
 }
@@ -73,6 +73,7 @@ static void max_taps_once(const kind *e, ptrdiff_t pixels, ptrdiff_t channels, i
     const ptrdiff_t x_step = channels + ONE_OF(0, 2), y_step = channels + ONE_OF(0, 3), outputs = (pixels - 1) * y_step + channels;
     ptrdiff_t reach;
     ck_taps *taps = some_taps(1, ONE_OF(0, 1, 3, 9), x_step, &reach);
+    const int rectified = taps->rectified = e == kinds && has_index && !resume && draw() % 2;
     taps->resume = resume;
     seal();
     const void *x = elements(e, reach + (pixels - 1) * x_step + channels);
@@ -90,7 +91,7 @@ static void max_taps_once(const kind *e, ptrdiff_t pixels, ptrdiff_t channels, i
                 fail("channel %ld of %ld was written", (long)c, (long)channels);
             continue;
         }
-        long double best = resume ? value(e, before, i) : lowest(e);
+        long double best = resume ? value(e, before, i) : rectified ? 0 : lowest(e);
         const unsigned char *from = resume ? before + i * e->bytes : NULL;
         int label = taps->start;
         for (ptrdiff_t t = 0; t < taps->count; t++) {
@@ -120,23 +121,30 @@ static void check_max_taps(void)
 }
 
 /* Windows of h lines by w pixels that lie side by side along a line. */
-static void max_spread_once(ptrdiff_t pixels, ptrdiff_t channels, ptrdiff_t h, ptrdiff_t w, int stream)
+static void max_spread_once(ptrdiff_t pixels, ptrdiff_t channels, ptrdiff_t h, ptrdiff_t w, int options)
 {
     const kind *e = &kinds[0];
     const ptrdiff_t gap = ONE_OF(0, 0, 2), pixel = channels + gap, line = pixels * w * pixel, y_step = channels + ONE_OF(0, 3);
     const ptrdiff_t inputs = h * line - gap, outputs = (pixels - 1) * y_step + channels;
     ck_taps *taps = place(sizeof *taps);
     taps->count = h * w;
-    taps->stream = stream;
-    for (ptrdiff_t t = 0; t < taps->count; t++)
+    taps->stream = options & 1;
+    for (ptrdiff_t t = 0; t < taps->count; t++) {
         taps->offset[t] = t / w * line + t % w * pixel;
+        taps->label[t] = (uint8_t)(t + 1);
+    }
     seal();
     const real *x = elements(e, inputs);
     seal();
     const real *dy = input(outputs);
     real *dx = numbers(inputs);
     double *before = copy_of(dx, inputs);
-    now.k->max_spread(pixels, channels, taps, x, w * pixel, dy, y_step, dx);
+    uint8_t *index = options & 2 ? place((size_t)outputs) : NULL;
+    for (ptrdiff_t i = 0; index && i < outputs; i++)
+        index[i] = (uint8_t)(draw() % (taps->count + 2));
+    real *sums = index && draw() % 2 ? numbers(channels) : NULL;
+    double *sums_before = sums ? copy_of(sums, channels) : NULL;
+    now.k->max_spread(pixels, channels, taps, index ? NULL : x, w * pixel, index, dy, y_step, dx, sums);
     for (ptrdiff_t i = 0; i < inputs; i++) {
         const ptrdiff_t c = i % pixel, p = i % line / pixel / w, t = i / line * w + i % line / pixel % w;
         if (c >= channels) {
@@ -144,12 +152,22 @@ static void max_spread_once(ptrdiff_t pixels, ptrdiff_t channels, ptrdiff_t h, p
                 fail("channel %ld of %ld was written", (long)c, (long)channels);
             continue;
         }
-        ptrdiff_t chosen = 0;
-        for (ptrdiff_t u = 1; u < taps->count; u++)
+        ptrdiff_t chosen = index ? index[p * y_step + c] - 1 : 0;
+        for (ptrdiff_t u = 1; !index && u < taps->count; u++)
             if (value(e, x, p * w * pixel + taps->offset[u] + c) > value(e, x, p * w * pixel + taps->offset[chosen] + c))
                 chosen = u;
         expect("dx", i, dx[i], t == chosen ? (double)dy[p * y_step + c] : 0, 0, 0);
     }
+    for (ptrdiff_t c = 0; sums && c < channels; c++) {
+        double sum = sums_before[c], magnitude = fabs(sum);
+        for (ptrdiff_t i = c; i < outputs; i += y_step)
+            if (index[i] >= 1 && index[i] <= taps->count) {
+                sum += (double)dy[i];
+                magnitude += fabs((double)dy[i]);
+            }
+        expect("sums", c, sums[c], sum, magnitude, pixels);
+    }
+    free(sums_before);
     free(before);
     release();
 }
@@ -157,8 +175,8 @@ static void max_spread_once(ptrdiff_t pixels, ptrdiff_t channels, ptrdiff_t h, p
 static void check_max_spread(void)
 {
     for (ptrdiff_t channels = 1; channels <= 10 * now.k->vector; channels += channels < 9 ? 1 : 1 + draw() % 5)
-        for (int stream = 0; stream < 2; stream++)
-            max_spread_once(ONE_OF(1, 2, 3), channels, ONE_OF(1, 2, 3), ONE_OF(1, 2, 4), stream);
+        for (int options = 0; options < 4; options++)
+            max_spread_once(ONE_OF(1, 2, 3), channels, ONE_OF(1, 2, 3), ONE_OF(1, 2, 4), options);
 }
 
 static void sum_taps_once(ptrdiff_t pixels, ptrdiff_t phases, ptrdiff_t channels, double count, int options)
