@@ -5,6 +5,7 @@ cdef struct Places:                             # where the arrays of a call lie
     const char *residual
     char *y
     char *room                                  # memory that the call needs besides
+    const char *other                           # filters that are packed first; of their gradient, whose x is dy: x
 
 
 cdef class Fast:

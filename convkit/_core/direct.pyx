@@ -67,28 +67,62 @@ cdef inline void multiply(const Work *work, const Block *b, const void *const *p
                     finish)
 
 
+cdef struct Packing:                            # filters (O, KD, KH, KW, I) and where they go
+    const ck_kernels *k
+    const Py_ssize_t *order
+    const char *w
+    char *packed
+    Py_ssize_t stride[5]                        # of w, bytes
+    Py_ssize_t outputs, kh, kw                  # of a group; taps along two axes
+    Py_ssize_t groups, taps, depth, cols, vecs, panels, itemsize
+    Py_ssize_t run, runs                        # of the depth that a piece of work packs; how many there are
+    bint from_outputs
+
+
+cdef Packing packing_of(const Py_ssize_t[::1] order, Py_ssize_t depth, Py_ssize_t cols, Py_ssize_t groups, bint from_outputs,
+                        Py_ssize_t outputs, Py_ssize_t kh, Py_ssize_t kw, Py_ssize_t itemsize) except *:
+    """All but addresses and strides."""
+    cdef Packing p
+    p.k, p.order, p.taps, p.itemsize = table(itemsize), &order[0], order.shape[0], itemsize
+    p.depth, p.cols, p.groups, p.from_outputs = depth, cols, groups, from_outputs
+    p.outputs, p.kh, p.kw = outputs // groups, kh, kw
+    p.vecs = (cols + p.k.vector - 1) // p.k.vector
+    p.panels = (p.vecs + p.k.vecs - 1) // p.k.vecs
+    # All of a few outputs is read before the next: their filters lie far apart.
+    p.run = OUTPUTS if from_outputs else depth
+    p.runs = (depth + p.run - 1) // p.run
+    return p
+
+
+cdef void pack_piece(const Packing *p, Py_ssize_t t) noexcept nogil:
+    """One tap of a panel, for a run of the depth."""
+    cdef Py_ssize_t vector = p.k.vector, tap = t % p.taps, panel = t // p.taps % p.panels
+    cdef Py_ssize_t d = t // (p.taps * p.panels) % p.runs * p.run, g = t // (p.taps * p.panels * p.runs)
+    cdef Py_ssize_t start = p.vecs * panel // p.panels, stop = p.vecs * (panel + 1) // p.panels, place = p.order[tap]
+    cdef Py_ssize_t output = g * p.outputs + (d if p.from_outputs else start * vector)
+    cdef Py_ssize_t input = start * vector if p.from_outputs else d
+    cdef Py_ssize_t output_step = p.stride[0] // p.itemsize, input_step = p.stride[4] // p.itemsize
+    p.k.pack_panel(min(p.run, p.depth - d), min(p.cols, stop * vector) - start * vector, stop - start,
+                   p.w + output * p.stride[0] + place // (p.kh * p.kw) * p.stride[1] + place // p.kw % p.kh * p.stride[2]
+                   + place % p.kw * p.stride[3] + input * p.stride[4],
+                   output_step if p.from_outputs else input_step, input_step if p.from_outputs else output_step,
+                   p.packed + (((g * p.vecs + start) * p.taps + (stop - start) * tap) * p.depth
+                               + (stop - start) * d) * vector * p.itemsize)
+
+
 def pack(const Py_ssize_t[::1] order, Py_ssize_t depth, Py_ssize_t cols, Py_ssize_t groups, bint from_outputs,
          const real[:, :, :, :, :] w, real[::1] packed, int threads):
     """w (O, KD, KH, KW, I) -> packed (groups, panels, taps in `order`, depth, panel width).
 
     The depth of the pass is I and its columns O, or with `from_outputs` (gradient of the input) the other way round.
     """
-    cdef const ck_kernels *k = table(sizeof(real))
-    cdef Py_ssize_t taps = order.shape[0], vector = k.vector
-    cdef Py_ssize_t vecs = (cols + vector - 1) // vector, panels = (vecs + k.vecs - 1) // k.vecs
-    cdef Py_ssize_t size = sizeof(real), output_step = w.strides[0] // size, input_step = w.strides[4] // size
-    cdef Py_ssize_t t, g, p, d, tap, start, stop, output, input, kh = w.shape[2], kw = w.shape[3]
-    # All of a few outputs is read before the next: their filters lie far apart.
-    cdef Py_ssize_t run = OUTPUTS if from_outputs else depth, runs = (depth + run - 1) // run
-    for t in prange(groups * runs * panels * taps, nogil=True, schedule="static", num_threads=threads):
-        tap, p, d, g = t % taps, t // taps % panels, t // (taps * panels) % runs * run, t // (taps * panels * runs)
-        start, stop = vecs * p // panels, vecs * (p + 1) // panels
-        output = g * (w.shape[0] // groups) + (d if from_outputs else start * vector)
-        input = start * vector if from_outputs else d
-        k.pack_panel(min(run, depth - d), min(cols, stop * vector) - start * vector, stop - start,
-                     &w[output, order[tap] // (kh * kw), order[tap] // kw % kh, order[tap] % kw, input],
-                     output_step if from_outputs else input_step, input_step if from_outputs else output_step,
-                     &packed[(((g * vecs + start) * taps + (stop - start) * tap) * depth + (stop - start) * d) * vector])
+    cdef Packing p = packing_of(order, depth, cols, groups, from_outputs, w.shape[0], w.shape[2], w.shape[3], sizeof(real))
+    cdef Py_ssize_t t
+    for t in range(5):
+        p.stride[t] = w.strides[t]
+    p.w, p.packed = <const char *>&w[0, 0, 0, 0, 0], <char *>&packed[0]
+    for t in prange(p.groups * p.runs * p.panels * p.taps, nogil=True, schedule="static", num_threads=threads):
+        pack_piece(&p, t)
 
 
 cdef class Schedule:

@@ -23,7 +23,7 @@ cdef bytes places_of(const Work *work):
 
 
 cdef class Small(Fast):
-    """`run` for the forward pass on C-contiguous arrays of known sizes, with the tables of pointers kept if they are small.
+    """`run` on C-contiguous arrays of known sizes, with the tables of pointers kept if they are small.
 
     threads is 0 for work so little that it is done in the calling thread, with the GIL.
     """
@@ -36,21 +36,28 @@ cdef class Small(Fast):
     def __init__(self, Schedule schedule, tuple source, tuple target, filters, int relu, int threads=0):
         """source and target are shapes (N, D, H, W, C); what `filters` holds does not change; relu may be 6."""
         cdef const unsigned char[::1] packed = filters.view("u1")
+        self.filters, self.threads, self.work.filters = filters, threads, NULL
+        self.set_out(schedule, source, target, relu)
+        self.work.filters = <const char *>&packed[0]
+
+    cdef int set_out(self, Schedule schedule, tuple source, tuple target, int relu) except -1:
+        """All but the filters."""
         cdef Work *work = &self.work
         cdef Dense x = lifted(source, schedule.work.itemsize), y = lifted(target, schedule.work.itemsize)
         cdef Py_ssize_t i
         work[0] = schedule.work
-        self.schedule, self.filters, self.tasks, self.threads = schedule, filters, schedule.tasks, threads
-        work.relu, work.relu6, work.flush, work.filters = relu == 1, relu == 6, flushes(), <const char *>&packed[0]
+        self.schedule, self.tasks = schedule, schedule.tasks
+        work.relu, work.relu6, work.flush = relu == 1, relu == 6, flushes()
         for i in range(4):
             work.source.stride[i], work.target.stride[i] = x.stride[i], y.stride[i]
             if i:
                 work.source.size[i - 1] = x.shape[i]
         if schedule.pointwise:
             space(work)
-        if 2 * work.blocks * work.runs[1] * work.block * <Py_ssize_t>sizeof(size_t) <= KEPT:
+        if schedule.phases == 1 and 2 * work.blocks * work.runs[1] * work.block * <Py_ssize_t>sizeof(size_t) <= KEPT:
             self.places = places_of(work)
             work.places = <const size_t *><const char *>self.places
+        return 0
 
     cdef int run(self, const Places *at) except -1:
         cdef Work work = self.work
@@ -60,6 +67,37 @@ cdef class Small(Fast):
             work.start, work.residual = CK_RESIDUAL, at.residual - at.y
         if self.threads:
             return share(&work, self.tasks, self.threads)
+        for t in range(self.tasks):
+            task(&work, t)
+        return 0
+
+
+cdef class Plain(Small):
+    """The same in the calling thread, with contiguous filters that are packed first."""
+    cdef Packing packing
+    cdef object order
+
+    def __init__(self, Schedule schedule, tuple source, tuple target, tuple w, const Py_ssize_t[::1] order, Py_ssize_t groups,
+                 bint from_outputs, bint relu):
+        """source, target and w are shapes, lifted to (N, D, H, W, C)."""
+        cdef Dense filters = lifted(w, schedule.work.itemsize)
+        cdef Packing *p = &self.packing
+        cdef Py_ssize_t i
+        self.order, self.threads, self.work.filters = order.base, 0, NULL
+        self.set_out(schedule, source, target, relu)
+        p[0] = packing_of(order, self.work.depth, self.work.cols, groups, from_outputs, w[0], w[2], w[3], self.work.itemsize)
+        for i in range(5):
+            p.stride[i] = filters.stride[i]
+        self.room = schedule.packed * self.work.itemsize
+
+    cdef int run(self, const Places *at) except -1:
+        cdef Packing p = self.packing
+        cdef Work work = self.work
+        cdef Py_ssize_t t
+        p.w, p.packed, work.filters = at.other, at.room, at.room
+        work.source.origin, work.target.origin, work.bias = at.x, at.y, at.b
+        for t in range(p.groups * p.runs * p.panels * p.taps):
+            pack_piece(&p, t)
         for t in range(self.tasks):
             task(&work, t)
         return 0

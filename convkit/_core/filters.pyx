@@ -8,6 +8,7 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memset
 
 from convkit._core.border cimport ceil_div, clip, parts_of
+from convkit._core.call cimport Dense, Fast, Places, lifted
 from convkit._core.cpu cimport (CK_MAX_VECS, Watch, ck_flush_subnormals, ck_kernels, ck_lines, ck_mode, ck_write_mode,
                                 flushes, raise_if_stopped, real, stopped, table, watch)
 
@@ -271,32 +272,17 @@ def parts(const Py_ssize_t[:, ::1] windows, Py_ssize_t images, Py_ssize_t bytes)
     return parts_of(min(chunks_of(<const Window *>&windows[0, 0], images) // PART_CHUNKS, SMALL // max(bytes, <Py_ssize_t>1)))
 
 
-def grad(const Py_ssize_t[:, ::1] windows, Py_ssize_t groups, const real[:, :, :, :, :] dy, const real[:, :, :, :, :] x,
-         real[:, :, ::1] dw, real[:, ::1] turned, real[:, ::1] others, bint adds, int threads):
-    """dw (O, taps, C / groups) = the gradient of the filters, or += with `adds`.
-
-    Where `turned` (taps * C, O / groups) is given, the sums are made there; `others` (parts - 1, size of dw) is for those of
-    all `parts` but the first.
-    """
-    cdef Work work
-    cdef Py_ssize_t i, t, units, vecs, height, count = others.shape[0] + 1, size = others.shape[1]
-    cdef ck_mode mode
-    cdef Operand *a
-    cdef Operand *b
-    work.k, work.flush, work.turned, work.adds = table(sizeof(real)), flushes(), turned is not None, adds
+cdef Py_ssize_t set_out(Work *work, const Py_ssize_t[:, ::1] windows, Py_ssize_t groups, Py_ssize_t outputs, Py_ssize_t taps,
+                        Py_ssize_t depth, Py_ssize_t images, Py_ssize_t itemsize, bint turned) except -1:
+    """All but addresses and strides, of dw (outputs, taps, depth); returns the units."""
+    cdef Py_ssize_t vecs, height
+    cdef Operand *a = &work.x if turned else &work.dy
+    cdef Operand *b = &work.dy if turned else &work.x
+    work.k, work.flush, work.turned = table(itemsize), flushes(), turned
     work.axes = <const Window *>&windows[0, 0]
-    work.images, work.itemsize, work.taps = x.shape[0], sizeof(real), dw.shape[1]
-    work.x.channels, work.dy.channels = dw.shape[2], dw.shape[0] // groups
-    work.x.origin, work.dy.origin = <const char *>&x[0, 0, 0, 0, 0], <const char *>&dy[0, 0, 0, 0, 0]
-    for i in range(4):
-        work.x.stride[i], work.dy.stride[i] = x.strides[i], dy.strides[i]
-    work.dy.step, work.x.step = dy.strides[3] // work.itemsize, x.strides[3] // work.itemsize * work.axes[2].stride
-    if work.turned:
-        work.sums, work.line, work.tap = <char *>&turned[0, 0], work.dy.channels, work.x.channels
-        a, b = &work.x, &work.dy
-    else:
-        work.sums, work.line, work.tap = <char *>&dw[0, 0, 0], work.taps * work.x.channels, work.x.channels
-        a, b = &work.dy, &work.x
+    work.images, work.itemsize, work.taps = images, itemsize, taps
+    work.x.channels, work.dy.channels = depth, outputs // groups
+    work.line, work.tap = work.dy.channels if turned else taps * depth, depth
     vecs = (b.channels + work.k.vector - 1) // work.k.vector
     work.panels = (vecs + work.k.vecs - 1) // work.k.vecs
     work.panel_vecs, work.wider_panels = vecs // work.panels, vecs % work.panels
@@ -306,7 +292,30 @@ def grad(const Py_ssize_t[:, ::1] windows, Py_ssize_t groups, const real[:, :, :
     work.across = (work.taps == 1 and not work.turned
                    and work.images * work.axes[0].out * work.axes[1].out * work.axes[2].out <= FEW)
     work.packs = work.tiles * (work.taps if work.turned else 1) >= REREAD and not work.across
-    units = groups * work.taps * work.panels * work.tiles
+    return groups * work.taps * work.panels * work.tiles
+
+
+cdef void step(Work *work) noexcept:
+    work.dy.step, work.x.step = work.dy.stride[3] // work.itemsize, work.x.stride[3] // work.itemsize * work.axes[2].stride
+
+
+def grad(const Py_ssize_t[:, ::1] windows, Py_ssize_t groups, const real[:, :, :, :, :] dy, const real[:, :, :, :, :] x,
+         real[:, :, ::1] dw, real[:, ::1] turned, real[:, ::1] others, bint adds, int threads):
+    """dw (O, taps, C / groups) = the gradient of the filters, or += with `adds`.
+
+    Where `turned` (taps * C, O / groups) is given, the sums are made there; `others` (parts - 1, size of dw) is for those of
+    all `parts` but the first.
+    """
+    cdef Work work
+    cdef Py_ssize_t i, t, units, count = others.shape[0] + 1, size = others.shape[1]
+    cdef ck_mode mode
+    work.adds = adds
+    units = set_out(&work, windows, groups, dw.shape[0], dw.shape[1], dw.shape[2], x.shape[0], sizeof(real), turned is not None)
+    work.x.origin, work.dy.origin = <const char *>&x[0, 0, 0, 0, 0], <const char *>&dy[0, 0, 0, 0, 0]
+    for i in range(4):
+        work.x.stride[i], work.dy.stride[i] = x.strides[i], dy.strides[i]
+    step(&work)
+    work.sums = <char *>&turned[0, 0] if work.turned else <char *>&dw[0, 0, 0]
     threads = <int>min(<Py_ssize_t>threads, units if count == 1 else count)
     cdef Watch w = watch()
     if count == 1:
@@ -338,32 +347,5 @@ cdef int turn_back(const real[:, ::1] turned, real[:, :, ::1] dw, Py_ssize_t gro
     return 0
 
 
-# The gradient of the bias: chunks of fixed size, summed on their own, then one after the other.
-cdef enum:
-    BIAS_CHUNK = 1024                           # pixels
-
-
-def bias_chunks(Py_ssize_t lines, Py_ssize_t out):
-    """Rows of `partial` in `sum_bias`."""
-    return ceil_div(lines, max(<Py_ssize_t>1, BIAS_CHUNK // out)) * ceil_div(out, BIAS_CHUNK)
-
-
-def sum_bias(const real[:, :, :, :, :] dy, real[:, ::1] partial, real[::1] db, int threads):
-    """db (O,) += the sum of dy over all but the channels; `partial` (bias_chunks, O) is zero."""
-    cdef const ck_kernels *k = table(sizeof(real))
-    cdef Py_ssize_t out = dy.shape[3], nd = dy.shape[1], nh = dy.shape[2], all_lines = dy.shape[0] * nd * nh
-    cdef Py_ssize_t lines = max(<Py_ssize_t>1, BIAS_CHUNK // out), columns = ceil_div(out, BIAS_CHUNK)
-    cdef Py_ssize_t t, line, pixel
-    cdef bint flush = flushes()
-    cdef ck_mode mode
-    for t in prange(partial.shape[0], nogil=True, schedule="static", num_threads=threads):
-        mode = ck_flush_subnormals(flush)
-        pixel = t % columns * BIAS_CHUNK
-        for line in range(t // columns * lines, min(all_lines, (t // columns + 1) * lines)):
-            k.sum_rows(min(out - pixel, <Py_ssize_t>BIAS_CHUNK), dy.shape[4],
-                       &dy[line // (nd * nh), line // nh % nd, line % nh, pixel, 0], dy.strides[3] // sizeof(real),
-                       &partial[t, 0])
-        ck_write_mode(mode)
-    mode = ck_flush_subnormals(flush)
-    k.sum_rows(partial.shape[0], partial.shape[1], &partial[0, 0], partial.shape[1], &db[0])
-    ck_write_mode(mode)
+include "bias.pxi"
+include "filters_bound.pxi"

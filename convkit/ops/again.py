@@ -6,13 +6,12 @@ from weakref import ref
 
 from convkit._core import cpu
 from convkit._core.call import Calls, Fast, through
-from convkit.ops import check, scratch
+from convkit.ops import check, direct, scratch
 from convkit.ops.filters import PackedFilters
 from convkit.plan.conv import SERIAL_FLOP
 
 # With filters that are packed at each call, since they may have changed.
 PLAIN, GRADIENTS = Calls(64), Calls(64)
-LINES = 1 << 18                                         # FLOP from which lines, which need scratch, are faster than `direct`
 
 
 def keep(x, w, b, how: tuple, conv, runs, packed: PackedFilters) -> None:
@@ -21,7 +20,7 @@ def keep(x, w, b, how: tuple, conv, runs, packed: PackedFilters) -> None:
         return
     op, groups, activation, threads, flip = how[0], how[4], how[6], how[8], how[10]
     shape, dtype, relu, serial = conv.out_shape, x.dtype, activation == "relu", conv.work <= SERIAL_FLOP
-    new = check.maker(shape, dtype)
+    new, is_small = check.maker(shape, dtype), serial and _is_direct(conv, runs)
 
     def run(x, b, filters, out, bound=None):
         y = new() if out is None else out
@@ -31,19 +30,21 @@ def keep(x, w, b, how: tuple, conv, runs, packed: PackedFilters) -> None:
         return y
 
     if type(w) is PackedFilters:
-        small = _small(conv, runs, packed, relu) if serial else None
+        small = direct.bind(conv, packed, relu, 0) if is_small else None
         packs = ref(packed)                             # they hold their calls: a cycle would wait for the garbage collector
         bound = _Bound(conv, runs, packs, relu, op)
         w.calls.keep((x, b), shape, how, small or (lambda arrays, out: run(*arrays, packs(), out, bound)), w.w)
     elif not flip:
-        PLAIN.keep((x, b, w), shape, how, lambda a, out: run(a[0], a[1], PackedFilters(a[2], groups, keeps=False), out))
+        small = direct.bind_plain(conv, relu, dtype.itemsize) if is_small else None
+        anew = small or (lambda a, out: run(a[0], a[1], PackedFilters(a[2], groups, keeps=False), out))
+        PLAIN.keep((x, b, w), shape, how, anew)
 
 
-def _small(conv, runs, packed: PackedFilters, relu: bool):
-    """The forward pass without a function of Python, where there is one; what lines (`first`) gain, such calls lose."""
-    from convkit.ops import direct, first
+def _is_direct(conv, runs) -> bool:
+    """Whether it may run as `direct`: what lines (`first`, of the same bits) gain, small calls lose."""
+    from convkit.ops import first
 
-    return direct.bind(conv, packed, relu, 0) if runs is direct or (runs is first and conv.flop < LINES) else None
+    return runs is direct or (runs is first and conv.flop < first.LINES)
 
 
 class _Bound:

@@ -8,6 +8,7 @@ from weakref import ref
 import numpy as np
 
 from convkit._core import cpu
+from convkit._core.call import Parts
 from convkit.ops import again, border, check, direct, engine
 from convkit.ops.conv import ALGORITHMS, chosen, packed_or_plain, planned, workers
 from convkit.ops.filters import PackedFilters
@@ -68,6 +69,8 @@ def _keep(arrays: tuple, how: tuple, conv, by: dict, packed: PackedFilters) -> N
         return
     op, groups, threads, bias, serial = how[0], how[4], how[8], "b" in how[6], conv.work <= SERIAL_FLOP
 
+    parts = _parts(conv, by, packed, bias, arrays[0].dtype) if serial else None
+
     def run(dy_and_x, filters):
         count = 1 if serial else cpu.thread_count(threads, op)[0]
         return _gradients(conv, *dy_and_x, filters, by, bias, count, op)
@@ -75,9 +78,23 @@ def _keep(arrays: tuple, how: tuple, conv, by: dict, packed: PackedFilters) -> N
     dy, x, w = arrays
     if type(w) is PackedFilters:
         packs = ref(packed)                             # as in again.py
-        w.calls.keep((dy, x), conv.x_shape, how, lambda a, out: run(a, packs()))
+        w.calls.keep((dy, x), conv.x_shape, how, parts or (lambda a, out: run(a, packs())))
     else:
-        again.GRADIENTS.keep(arrays, conv.x_shape, how, lambda a, out: run(a[:2], PackedFilters(a[2], groups, keeps=False)))
+        anew = parts or (lambda a, out: run(a[:2], PackedFilters(a[2], groups, keeps=False)))
+        again.GRADIENTS.keep(arrays, conv.x_shape, how, anew)
+
+
+def _parts(conv, by: dict, packed: PackedFilters, bias: bool, dtype: np.dtype) -> Parts | None:
+    """The gradients without a function of Python, if there is such a form of all of them."""
+    bound: list = [None, None, direct.bind_bias(conv, dtype.itemsize) if bias else None]
+    if "input" in by:
+        bound[0] = hasattr(by["input"], "bind_input") and by["input"].bind_input(conv, packed, dtype.itemsize)
+    if "filters" in by:
+        bound[1] = hasattr(by["filters"], "bind_filters") and by["filters"].bind_filters(conv, dtype.itemsize)
+    if not all(fast for fast, wanted in zip(bound, ("input" in by, "filters" in by), strict=False) if wanted):
+        return None
+    makers = tuple(check.maker(shape, dtype) for shape in (conv.x_shape, conv.w_shape, conv.out_shape[-1:]))
+    return Parts(tuple(bound), makers, (-1 if packed.keeps else 2, 1, -1))
 
 
 def needed(needs, op: str) -> tuple[str, ...]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from convkit._core import cpu, direct, filters
+from convkit._core.call import Fast
 from convkit.ops import check, scratch
 from convkit.ops.filters import PackedFilters
 from convkit.plan import conv as plan
 
 FILLS = True                                            # grad_filters needs no zeros
 CLIPS = True                                            # `bind` takes relu=6
+ASIDE = 1 << 20                                         # bytes of packed filters that small calls keep room for, at most
 THROUGH = {np.dtype(np.float32): direct.run_through["float"], np.dtype(np.float64): direct.run_through["double"]}
 RUN = {np.dtype(np.float32): direct.run["float"], np.dtype(np.float64): direct.run["double"]}
 
@@ -88,3 +92,53 @@ def bind(conv: plan.Conv, packed: PackedFilters, relu: int, threads: int) -> dir
     schedule = conv.output_pass.schedule(packed.w.itemsize)
     shapes = check.lifted_shape(conv.x_shape), check.lifted_shape(conv.out_shape)
     return direct.Small(schedule, *shapes, panels(conv.output_pass, packed, schedule.packed, max(threads, 1)), relu, threads)
+
+
+def bind_plain(conv: plan.Conv, relu: bool, itemsize: int) -> Fast | None:
+    """The forward pass in the calling thread, of contiguous arrays and filters that are packed first, or None."""
+    return _packing(conv.output_pass, relu, itemsize)
+
+
+def bind_input(conv: plan.Conv, packed: PackedFilters, itemsize: int) -> Fast | None:
+    """The gradient of the input in the calling thread, of contiguous arrays, or None; of filters that do not live on, any."""
+    walk = conv.input_pass
+    if not packed.keeps:
+        return _packing(walk, False, itemsize)
+    if not walk.covers or not len(walk.order):
+        return None
+    schedule = walk.schedule(itemsize)
+    return direct.Small(schedule, *_shapes(walk), panels(walk, packed, schedule.packed, 1), False, 0)
+
+
+def bind_filters(conv: plan.Conv, itemsize: int) -> Fast | None:
+    """The gradient of the filters in the calling thread, of contiguous arrays, or None."""
+    windows, dy, x = conv.windows, check.lifted_shape(conv.out_shape), check.lifted_shape(conv.x_shape)
+    if conv.pointwise:
+        windows = conv.flat_windows
+        dy, x = (conv.batch * prod(shape[1:4]) for shape in (dy, x))
+        dy, x = (1, 1, 1, dy, conv.outputs), (1, 1, 1, x, conv.channels)
+    size = prod(conv.w_shape)
+    if plan.turns(conv, cpu.tile(itemsize)) or filters.parts(windows, x[0], size * itemsize) > 1:
+        return None
+    return filters.Bound(windows, conv.groups, dy, x, size * conv.groups // (conv.outputs * conv.channels), itemsize)
+
+
+def bind_bias(conv: plan.Conv, itemsize: int) -> Fast:
+    """The gradient of the bias in the calling thread, of a contiguous dy."""
+    return filters.BoundBias(check.lifted_shape(conv.out_shape), itemsize)
+
+
+def _packing(walk: plan.Pass, relu: bool, itemsize: int) -> Fast | None:
+    if not walk.covers or not len(walk.order):
+        return None
+    conv, schedule = walk.conv, walk.schedule(itemsize)
+    if schedule.packed * itemsize > ASIDE or schedule.pays_through(1):
+        return None
+    w = check.lifted_shape(conv.w_shape)
+    return direct.Plain(schedule, *_shapes(walk), w, walk.order, conv.groups, walk.transposed, relu)
+
+
+def _shapes(walk: plan.Pass) -> list[tuple[int, ...]]:
+    """Of source and target."""
+    shapes = [check.lifted_shape(walk.conv.x_shape), check.lifted_shape(walk.conv.out_shape)]
+    return shapes[::-1] if walk.transposed else shapes

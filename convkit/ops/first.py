@@ -11,9 +11,10 @@ from convkit._core import direct as core
 from convkit.ops import check, direct
 
 FILLS = True                                            # grad_filters needs no zeros
+LINES = 1 << 18                                         # FLOP from which lines, which need scratch, are faster than `direct`
 WINDOWS = {np.dtype(np.float32): few.run["float"], np.dtype(np.float64): few.run["double"]}
 TURN = {np.dtype(np.float32): filters.turn["float"], np.dtype(np.float64): filters.turn["double"]}
-LINES = {np.dtype(np.float32): first.run["float"], np.dtype(np.float64): first.run["double"]}
+RUN = {np.dtype(np.float32): first.run["float"], np.dtype(np.float64): first.run["double"]}
 
 
 def run_lines(walk, source, packed, b, target, relu: bool, threads: int, residual=None) -> None:
@@ -24,7 +25,7 @@ def run_lines(walk, source, packed, b, target, relu: bool, threads: int, residua
     lines = walk.lines(source.itemsize)
     panels = direct.panels(walk, packed, lines.packed, threads)
     scratch = np.empty(threads * lines.scratch, source.dtype)
-    LINES[source.dtype](lines, source, panels, b, target, scratch, relu, threads, check.lifted(residual))
+    RUN[source.dtype](lines, source, panels, b, target, scratch, relu, threads, check.lifted(residual))
 
 
 def run_windows(conv, which: str, source, packed, b, target, relu: bool, threads: int, residual=None) -> bool:
