@@ -27,6 +27,7 @@ typedef struct {
     int resume;                                    /* CK_BIAS, CK_STORED or CK_RESIDUAL */
     ptrdiff_t residual;                            /* bytes from each output to what is added to it */
     int relu;
+    int stream;                                    /* the result is large, cols and places are whole lines of the caches */
     const void *next;                              /* what is read soon, to be fetched; NULL fetches the next rows */
     ptrdiff_t pieces;                              /* of it, one for each tile of line_tiles, over and over */
 } ck_finish;
@@ -95,7 +96,7 @@ typedef struct {
     ptrdiff_t row, col;                            /* from one output to the next */
     ptrdiff_t form[2], count[2];                   /* outputs of the tile */
     ptrdiff_t keep[2];                             /* those of them to store */
-    ptrdiff_t relu;
+    ptrdiff_t relu, stream;                        /* stream: as in ck_finish */
 } ck_fold;
 /* What neighbouring target pixels of a depthwise convolution, of one line or two, read and what becomes of their sums. */
 typedef struct {
@@ -110,7 +111,7 @@ typedef struct {
     const void *bias;                              /* one value per channel, or NULL for zeros */
     int resume;                                    /* CK_BIAS, CK_STORED or CK_RESIDUAL */
     ptrdiff_t residual;                            /* bytes from each output to what is added to it */
-    int relu;
+    int relu, stream;                              /* stream: as in ck_finish */
 } ck_depthwise;
 
 /* What the gradient of depthwise filters sums over, all from one place on; rows and taps are those of the filters. */

@@ -10,6 +10,7 @@ typedef unsigned int ck_mode;
 enum { CK_FLUSH = 0x8040 };                        /* results to zero, operands as zero */
 static inline ck_mode ck_read_mode(void) { return _mm_getcsr(); }
 static inline void ck_write_mode(ck_mode mode) { _mm_setcsr(mode); }
+static inline void ck_fence(void) { _mm_sfence(); }
 #elif defined(__aarch64__)
 typedef uint64_t ck_mode;
 enum { CK_FLUSH = 1 << 24 };
@@ -20,12 +21,16 @@ static inline ck_mode ck_read_mode(void)
     return mode;
 }
 static inline void ck_write_mode(ck_mode mode) { __asm__ volatile("msr fpcr, %0" : : "r"(mode)); }
+static inline void ck_fence(void) {}
 #else
 typedef unsigned int ck_mode;
 enum { CK_FLUSH = 0 };
 static inline ck_mode ck_read_mode(void) { return 0; }
 static inline void ck_write_mode(ck_mode mode) { (void)mode; }
+static inline void ck_fence(void) {}
 #endif
+
+/* ck_fence: what was written past the caches comes before what is written next. */
 
 /* Takes subnormals as zero where `flush`; returns what ck_write_mode restores afterwards. */
 static inline ck_mode ck_flush_subnormals(int flush)

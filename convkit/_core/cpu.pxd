@@ -14,7 +14,7 @@ cdef extern from "convkit.h" nogil:
         Py_ssize_t cols
         int resume
         Py_ssize_t residual
-        int relu
+        int relu, stream
         const void *next
         Py_ssize_t pieces
 
@@ -33,7 +33,7 @@ cdef extern from "convkit.h" nogil:
         Py_ssize_t form[2]
         Py_ssize_t count[2]
         Py_ssize_t keep[2]
-        Py_ssize_t relu
+        Py_ssize_t relu, stream
 
     ctypedef struct ck_lines:
         const void *const *lines
@@ -60,7 +60,7 @@ cdef extern from "convkit.h" nogil:
         const void *bias
         int resume
         Py_ssize_t residual
-        int relu
+        int relu, stream
 
     ctypedef struct ck_depthwise_filters:
         Py_ssize_t rows, taps, step, lo, hi, dy_line, dy_pixel, x_line, x_row, x_tap, sums_row, sums_word
@@ -196,6 +196,7 @@ cdef extern from "mode.h" nogil:
     ctypedef unsigned long long ck_mode
     ck_mode ck_flush_subnormals(int flush)
     void ck_write_mode(ck_mode mode)
+    void ck_fence()
 
 
 ctypedef fused real:
@@ -220,6 +221,22 @@ cdef inline void end_relu6(const ck_kernels *k, Py_ssize_t itemsize, Py_ssize_t 
 
 # Whether this call takes subnormal numbers as zero.
 cdef bint flushes()
+
+cdef enum:
+    LINE = 64                                   # bytes of a cache
+
+# Whether a result, of strides n, d, h, w, is so large that it is written past the caches, a whole line of them at a time.
+cdef bint streams(const char *y, const Py_ssize_t *stride, const Py_ssize_t *shape, Py_ssize_t itemsize) noexcept
+
+cdef inline bint lines(Py_ssize_t before, Py_ssize_t channels) noexcept nogil:
+    """Whether some channels are such lines, from the bytes before them and of them."""
+    return (before | channels) % LINE == 0
+
+cdef inline void fence(bint stream) noexcept nogil:
+    """At the end of a task: what went past the caches comes before what other threads are told."""
+    if stream:
+        ck_fence()
+
 
 # Ctrl-C in a long call: a loop asks `stopped` before each piece of its work, skips it if that says so, and ends with
 # `raise_if_stopped`.

@@ -148,6 +148,24 @@ cdef bint flushes():
     return get_value(precision) != "strict"
 
 
+cdef Py_ssize_t large = 8 << 20                 # bytes; below that, what is written is read again from a cache
+
+
+def set_large(Py_ssize_t size):
+    """How many bytes make a result of a convolution large enough for the way past the caches, until now; meant for tests."""
+    global large
+    before, large = large, size
+    return before
+
+
+cdef bint streams(const char *y, const Py_ssize_t *stride, const Py_ssize_t *shape, Py_ssize_t itemsize) noexcept:
+    cdef Py_ssize_t size = itemsize, places = <Py_ssize_t>y, i
+    for i in range(5):
+        size *= shape[i]
+        places |= stride[i] if i < 4 else 0
+    return size >= large and table(itemsize).vector * itemsize == LINE and lines(places, 0)
+
+
 def _quota():
     """CPUs that the cgroup (version 2) allows, or None."""
     try:

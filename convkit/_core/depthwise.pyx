@@ -9,8 +9,8 @@ from libc.string cimport memset
 from convkit._core.border cimport ceil_div, clip
 from convkit._core.call cimport Fast, Dense, Places, lifted
 from convkit._core.cpu cimport (CK_RESIDUAL, CK_STORED, Watch, ck_depthwise, ck_depthwise_filters, ck_flush_subnormals,
-                                ck_kernels, ck_mode, ck_write_mode, end_relu6, flushes, raise_if_stopped, real, stopped,
-                                table, watch)
+                                ck_kernels, ck_mode, ck_write_mode, end_relu6, fence, flushes, lines as whole_lines,
+                                raise_if_stopped, real, stopped, streams, table, watch)
 
 cdef enum:
     PAIRED = 5                                  # taps of neighbouring outputs that go in two lines, as in kernels/depthwise.h
@@ -52,6 +52,7 @@ cdef struct Work:                               # what all tasks share; strides 
     int start                                   # what sums begin with: CK_BIAS, or CK_RESIDUAL
     bint pairs                                  # whether neighbouring lines of the target read lines in common
     bint relu, relu6, flush
+    bint stream                                 # the target is too large for the caches
 
 
 cdef struct Span:                               # the taps of a target pixel that lie inside the source
@@ -153,6 +154,7 @@ def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] fil
     for i in range(4):
         work.source_stride[i] = source.strides[i] // <Py_ssize_t>sizeof(real)
         work.target_stride[i] = target.strides[i] // <Py_ssize_t>sizeof(real)
+    work.stream = residual is None and streams(work.target, target.strides, target.shape, work.itemsize)
     share(&work, target.shape[0] * work.blocks * work.panels, threads)
 
 
@@ -220,6 +222,7 @@ cdef void task(const Work *work, Py_ssize_t number) noexcept nogil:
         end_relu6(work.k, work.itemsize, (last - first) * work.axis[2].slots,
                   min(work.panel * work.k.vector, work.channels - i),
                   work.target + (image * work.target_stride[0] + first * work.target_stride[2] + i) * work.itemsize, j)
+    fence(work.stream)
     ck_write_mode(mode)
 
 
@@ -233,6 +236,7 @@ cdef void line(const Work *work, Py_ssize_t image, Py_ssize_t panel, const Phase
     cdef const Axis *ah = &work.axis[1]
     cdef Span sd = inside(ad, pd, d)
     cdef Py_ssize_t word = panel * work.panel, vector = work.k.vector, channel = word * vector, td = 0, th = 0, at, i, tap
+    cdef Py_ssize_t channels = min(work.channels - channel, work.panel * vector)
     cdef Py_ssize_t apart = ah.step // ph.at_step if two else 0, all_taps = ph.taps + apart
     cdef const char *x = work.source + (image * work.source_stride[0] + channel) * work.itemsize
     cdef const char *w = work.filters + word * work.taps * vector * work.itemsize
@@ -261,7 +265,10 @@ cdef void line(const Work *work, Py_ssize_t image, Py_ssize_t panel, const Phase
             if th == all_taps:
                 td, th = td + 1, 0
         g.relu = work.relu and td == sd.count
-        runs(work, &g, min(work.channels - channel, work.panel * vector), y)
+        # Sums that go on in a later round are read again.
+        g.stream = (work.stream and td == sd.count and g.resume == work.start
+                    and whole_lines(channel * work.itemsize, channels * work.itemsize))
+        runs(work, &g, channels, y)
         if td == sd.count:
             return
         g.resume = CK_STORED

@@ -7,7 +7,8 @@ from cython.parallel cimport prange, threadid
 import numpy as np
 from convkit._core.call cimport Fast, Dense, Places, lifted
 from convkit._core.cpu cimport (CK_MAX_VECS, CK_RESIDUAL, CK_STORED, Watch, ck_finish, ck_flush_subnormals, ck_kernels, ck_mode,
-                                ck_write_mode, end_relu6, flushes, raise_if_stopped, real, stopped, table, watch)
+                                ck_write_mode, end_relu6, fence, flushes, lines, raise_if_stopped, real, stopped, streams,
+                                table, watch)
 from convkit._core.pixels cimport BLOCK, Block, Source, Target, locate, point, rebase
 
 cdef enum:
@@ -33,6 +34,7 @@ cdef struct Work:                               # what all tasks of a pass share
     Py_ssize_t residual                         # bytes from the target to what is added to it
     int start                                   # what sums begin with: CK_BIAS, or CK_RESIDUAL
     bint relu, relu6, flush
+    bint stream                                 # the target is too large for the caches
     Py_ssize_t source_spacing, target_spacing   # elements from pixel to pixel of one line of them all, or 0
     Py_ssize_t groups, depth, cols, block, together, taps_of_filter, itemsize, vecs, panels, batches, blocks
 
@@ -194,6 +196,7 @@ cdef Work bound(Schedule schedule, const real[:, :, :, :, :] source, const real[
     for i in range(3):
         work.source.size[i] = source.shape[i + 1]
         work.source.stride[i + 1], work.target.stride[i + 1] = source.strides[i + 1], target.strides[i + 1]
+    work.stream = residual is None and streams(work.target.origin, target.strides, target.shape, work.itemsize)
     if schedule.pointwise:
         space(&work)
     return work
@@ -263,6 +266,7 @@ cdef void piece(const Work *work, Py_ssize_t number) noexcept nogil:
                           work.target.origin + first * target_step + panel.column, work.target_spacing, &finish)
     if work.relu6:
         end(work, min(work.block, pixels - first), group, batch, work.target.origin + first * target_step)
+    fence(work.stream)
     ck_write_mode(mode)
 
 
@@ -284,6 +288,7 @@ cdef inline Panel panel_of(const Work *work, Py_ssize_t group, Py_ssize_t p, Py_
                                     * work.k.vector * work.itemsize)
     finish.cols = min(work.cols, stop * work.k.vector) - start * work.k.vector
     finish.bias = work.bias + panel.column if work.bias != NULL else NULL
+    finish.stream = work.stream and lines(panel.column, finish.cols * work.itemsize)
     return panel
 
 
@@ -321,6 +326,7 @@ cdef void task(const Work *work, Py_ssize_t number) noexcept nogil:
         finish.relu = work.relu and last
         for p in range(batch * work.together, min(work.panels, (batch + 1) * work.together)):
             panel = panel_of(work, group, p, run[3] + tap, &finish)
+            finish.stream = finish.stream and taps <= TAPS          # else the sums are read again
             # A map of few pixels meets each panel once: what takes long is to read it. A large one reads its pixels ahead.
             next = NULL
             if work.blocks <= ONCE:
@@ -329,6 +335,7 @@ cdef void task(const Work *work, Py_ssize_t number) noexcept nogil:
         tap += count
     if work.relu6:
         end(work, b.rows, group, batch, b.target[0])
+    fence(work.stream)
     ck_write_mode(mode)
 
 
@@ -380,6 +387,7 @@ cdef void share_through(const Work *work, const Through *f, Watch *signals, int 
             for number in range(first, last):
                 group = number // work.panels
                 panel = panel_of(work, group, number % work.panels, 0, &finish)
+                finish.stream = 0
                 if group != before:             # all of its panels read the same pixels
                     before, s.origin = group, work.source.origin + group * s.pixel + start * work.itemsize
                     for i in range(blocks):

@@ -228,7 +228,7 @@ cdef inline void products(const Work *work, const char *line, Py_ssize_t first, 
     cdef Py_ssize_t pixel = work.width * work.itemsize
     cdef const void *inside = line + lo * work.source_stride[3]
     cdef ck_finish finish
-    finish.bias, finish.next, finish.resume, finish.relu = NULL, NULL, False, False
+    finish.bias, finish.next, finish.resume, finish.relu, finish.stream = NULL, NULL, False, False, False
     memset(to, 0, (lo - first) * pixel)
     memset(to + (hi - first) * pixel, 0, (last - hi) * pixel)
     for p in range(work.panels if hi > lo else 0):

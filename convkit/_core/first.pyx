@@ -8,8 +8,9 @@ from libc.string cimport memcpy, memset
 
 from convkit._core.call cimport Fast, Dense, Places, lifted
 from convkit._core.border cimport ceil_div, clip
-from convkit._core.cpu cimport (CK_MAX_ROWS, CK_RESIDUAL, CK_SUMS_TOGETHER, Watch, ck_finish, ck_flush_subnormals, ck_kernels,
-                                ck_mode, ck_write_mode, flushes, raise_if_stopped, real, stopped, table, watch)
+from convkit._core.cpu cimport (CK_MAX_ROWS, CK_RESIDUAL, CK_SUMS_TOGETHER, Watch, ck_finish, ck_flush_subnormals,
+                                ck_kernels, ck_mode, ck_write_mode, fence, flushes, lines as whole_lines, raise_if_stopped,
+                                real, stopped, streams, table, watch)
 
 cdef enum:
     TAPS = 64                                   # most rows of a filter, as in plan/first.py
@@ -66,6 +67,7 @@ cdef struct Work:                               # what all tasks of a pass share
     Py_ssize_t residual                         # bytes from the target to what is added to it
     int start                                   # what sums begin with: CK_BIAS, or CK_RESIDUAL
     bint relu, flush
+    bint stream                                 # the target is too large for the caches
     Py_ssize_t images, depth, cols, filter_taps, itemsize, vecs, panels
     Py_ssize_t planes, pieces, pixels, blocks, lines        # of a phase: tasks along d and w, pixels of one; along h, lines
 
@@ -137,6 +139,7 @@ def run(Lines lines, const real[:, :, :, :, :] source, const real[::1] filters, 
         work.source.stride[i], work.target_stride[i] = source.strides[i], target.strides[i]
     for i in range(3):
         work.source.size[i] = source.shape[i + 1]
+    work.stream = residual is None and streams(work.target, target.strides, target.shape, work.itemsize)
     share(&work, lines.tasks, threads, <char *>&scratch[0], lines.scratch * sizeof(real))
 
 
@@ -209,6 +212,7 @@ cdef void task(const Work *work, Py_ssize_t number, char *room) noexcept nogil:
                                          first * work.source_step[2] + taps[3 * t + 2],
                                          (pixels - 1) * work.source_step[2] + r[2], &room)
         line(work, r, pointers[now], pixels, y + (r[8] + h * work.target_step[1]) * work.target_stride[2])
+    fence(work.stream)
     ck_write_mode(mode)
 
 
@@ -223,6 +227,7 @@ cdef inline void line(const Work *work, const Py_ssize_t *r, const void *const *
         channel = start * work.k.vector
         finish.cols = min(work.cols, stop * work.k.vector) - channel
         finish.bias = work.bias + channel * work.itemsize if work.bias != NULL else NULL
+        finish.stream = work.stream and whole_lines(channel * work.itemsize, finish.cols * work.itemsize)
         place = start * work.filter_taps + (stop - start) * r[3]
         work.k.line_tiles(pixels, <int>(stop - start), r[1], work.depth * r[2], taps, work.source_step[2] * work.depth,
                           work.filters + place * work.depth * work.k.vector * work.itemsize, y + channel * work.itemsize,

@@ -12,16 +12,15 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memset
 
 from convkit._core.call cimport Fast, Dense, Places, lifted
-from convkit._core.cpu cimport (CK_BIAS, CK_FEW, CK_FEW_TILES, CK_STORED, Watch, ck_finish, ck_flush_subnormals, ck_fold,
-                                ck_kernels, ck_mode, ck_patch, ck_write_mode, flushes, raise_if_stopped, real, stopped,
-                                table, watch)
+from convkit._core.cpu cimport (CK_BIAS, CK_FEW, CK_FEW_TILES, CK_STORED, LINE, Watch, ck_finish, ck_flush_subnormals, ck_fold,
+                                ck_kernels, ck_mode, ck_patch, ck_write_mode, fence, flushes, lines as whole_lines,
+                                raise_if_stopped, real, stopped, streams, table, watch)
 from convkit._core.tiles cimport (KINDS, Area, Axis, Tile, axis_of, first_of_line, kind_along, lines_used, next_tile, odd_lines,
                                   panel_start, pixels_of, tiles_used)
 from convkit._core.winograd_pack cimport BLOCK, Filters, at_points, block_of, filters_of
 
 cdef enum:
     SLICES = 8                                  # most taps along d, as in plan/winograd.py
-    LINE = 64                                   # bytes
     MANY = 1 << 20                              # pieces that never start again
     THIN = 1 << 18                              # bytes of filters that come fast enough unasked
     NEAR = 3 << 18                              # bytes of filters at their points that stay in a cache
@@ -46,7 +45,7 @@ cdef struct Work:                               # what all tasks of a pass share
     const char *bias
     unsigned char *odd
     Py_ssize_t residual                         # bytes from the target to what is added to it
-    bint adds, relu, flush
+    bint adds, relu, flush, stream              # stream: past the caches
     bint fetches                                # the images, not the filters, are far away
     bint few, once                              # filters are brought to the points by wino_few.h; and stay in registers
 
@@ -108,7 +107,7 @@ cdef void multiply(const Work *work, const Area *area, Py_ssize_t point, Py_ssiz
     for s in range(slices):
         taps[s] = chunk_at(work, v, s, 0) + point * work.v_step * work.itemsize
     finish.bias, finish.relu, finish.cols, finish.next, finish.pieces = NULL, 0, vecs * work.k.vector, ahead.next, ahead.pieces
-    finish.resume = CK_STORED if resume else CK_BIAS
+    finish.resume, finish.stream = CK_STORED if resume else CK_BIAS, 0
     if count:
         work.k.line_tiles(count, vecs, slices, depth, taps, work.v_row, panel, m + point * work.m_step * work.itemsize,
                           work.m_row, &finish)
@@ -126,6 +125,7 @@ cdef bint fold(const Work *work, const Area *area, Py_ssize_t group, Py_ssize_t 
     cdef int odd = 0
     how.bias = work.bias + (group * work.cols + channel) * work.itemsize if work.bias != NULL else NULL
     how.relu, how.adds, how.residual = work.relu, work.adds, work.residual
+    how.stream = work.stream and whole_lines((group * work.cols + channel) * work.itemsize, channels * work.itemsize)
     how.row = work.step[0] * work.target_stride[2] // work.itemsize
     how.col = work.step[1] * work.target_stride[3] // work.itemsize
     first_of_line(&work.h, &work.w, area, line, row, m, points)
@@ -207,6 +207,7 @@ cdef void block(const Work *work, Py_ssize_t number, char *scratch) noexcept nog
     vecs = min(work.cols, panel_start(work.words, work.panels, last_panel) * work.k.vector) - start
     for line in range(area.first_line, area.last_line):
         fold(work, &area, group, line, start, vecs, m)
+    fence(work.stream)
     ck_write_mode(mode)
 
 
@@ -308,6 +309,7 @@ cdef void place(Work *work, const real[:, :, :, :, :] source, const real[::1] bi
     work.source, work.target = <const char *>&source[0, 0, 0, 0, 0], <char *>&target[0, 0, 0, 0, 0]
     for i in range(4):
         work.source_stride[i], work.target_stride[i] = source.strides[i], target.strides[i]
+    work.stream = not work.adds and streams(work.target, target.strides, target.shape, work.itemsize)
 
 
 def run(Layout layout, const real[:, :, :, :, :] source, const real[::1] filters, const real[::1] bias,

@@ -128,7 +128,7 @@ cdef bint fold(const Work *work, const Block *b, Py_ssize_t output, char *dw) no
     cdef Py_ssize_t start = b.start * work.k.vector
     cdef int odd = 0, i
     cdef ck_mode mode = ck_flush_subnormals(work.flush)
-    how.bias, how.relu, how.adds = NULL, 0, 0
+    how.bias, how.relu, how.adds, how.stream = NULL, 0, 0, 0
     how.row, how.col = work.dw_stride[2] // work.itemsize, work.dw_stride[3] // work.itemsize
     for i in range(2):
         how.form[i] = work.form[i]

@@ -23,6 +23,7 @@ cdef void through(const Work *work, const Area *area, const Filters *f, Py_ssize
         scale(work, area, point, vecs, scratch)
     for line in range(area.last_line):
         fold(work, area, group, line, channel, cols, scratch)
+    fence(work.stream)
     ck_write_mode(mode)
 
 

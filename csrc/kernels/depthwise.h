@@ -106,16 +106,22 @@ CK_INLINE uint32_t first_bits(ptrdiff_t n)
 
 /* All channels of a strip, so that x is read in the order of its memory. */
 CK_INLINE void strip_words(const int strip, const int lines, const int taps, const int step, ptrdiff_t channels,
-                           const ck_depthwise *g, ptrdiff_t lo, ptrdiff_t hi, ptrdiff_t x, ptrdiff_t w, real *y)
+                           const ck_depthwise *g, const ck_depthwise *far, ptrdiff_t lo, ptrdiff_t hi, ptrdiff_t x, ptrdiff_t w,
+                           real *y)
 {
     const real *bias = g->bias;
+    const int stream = STREAMS && g->stream;
+    real near[2 * NEAR * VL] __attribute__((aligned(64)));
     const uint32_t inside = first_bits(hi) & ~first_bits(lo);
     ptrdiff_t c = 0;
     for (; !FREE_MASKS && c + VL <= channels; c += VL, w += g->w_word)
         strip_of(strip, lines, taps, step, 1, g, VL, bias ? v_load(bias + c) : v_zero(), inside, lo, hi, x + c, w, y + c);
     for (; c < channels; c += VL, w += g->w_word) {            /* where masks cost nothing, one loop serves all words */
         const ptrdiff_t n = channels - c < VL ? channels - c : VL;
-        strip_of(strip, lines, taps, step, 0, g, n, bias ? v_load_n(bias + c, n) : v_zero(), inside, lo, hi, x + c, w, y + c);
+        strip_of(strip, lines, taps, step, 0, g, n, bias ? v_load_n(bias + c, n) : v_zero(), inside, lo, hi, x + c, w,
+                 stream ? near : y + c);
+        if (stream)
+            stream_words(lines, strip, near, y + c, far->y_line, far->y_pixel);
     }
 }
 
@@ -125,16 +131,18 @@ CK_INLINE void strip_words(const int strip, const int lines, const int taps, con
 CK_INLINE void strips_of(const int lines, const int taps, const int step, ptrdiff_t pixels, ptrdiff_t channels,
                          const ck_depthwise *shared, ptrdiff_t x, ptrdiff_t w, real *y)
 {
-    const ck_depthwise g = *shared;                /* no store to y can change this copy */
+    ck_depthwise g = *shared;                      /* no store to y can change this copy */
     const ptrdiff_t strips = (pixels + STRIP - 1) / STRIP, shorter = pixels / strips, longer = pixels % strips;
     ptrdiff_t lo = g.lo, hi = g.hi;
+    if (STREAMS && g.stream)
+        g.y_pixel = VL, g.y_line = NEAR * VL;
     for (ptrdiff_t i = 0; i < strips; i++) {
         const ptrdiff_t strip = shorter + (i < longer);
         switch (strip) {
 #define CK_STRIP(s)                                                                                                         \
     case s:                                                                                                                 \
         if (lines == 1 || s >= LEAST_PAIR)                                                                                  \
-            strip_words(s, lines, taps, step, channels, &g, lo, hi, x, w, y);                                               \
+            strip_words(s, lines, taps, step, channels, &g, shared, lo, hi, x, w, y);                                       \
         break;
             CK_STRIPS(CK_STRIP)
 #undef CK_STRIP
@@ -142,7 +150,7 @@ CK_INLINE void strips_of(const int lines, const int taps, const int step, ptrdif
         lo -= strip * g.step;
         hi -= strip * g.step;
         x += strip * g.step * g.x_tap;
-        y += strip * g.y_pixel;
+        y += strip * shared->y_pixel;
     }
 }
 

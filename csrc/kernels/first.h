@@ -107,21 +107,27 @@ CK_INLINE void line_tiles_of(const int vecs, ptrdiff_t pixels, ptrdiff_t taps, p
                              ptrdiff_t a_step, const real *b, real *c, ptrdiff_t c_step, const ck_finish *finish)
 {
     static const int tallest[] = CK_TILE_ROWS;
+    const int stream = STREAMS && finish->stream;
+    real near[CK_MAX_ROWS * VECS * VL] __attribute__((aligned(64)));
+    const ptrdiff_t to_step = stream ? vecs * VL : c_step;
     const ptrdiff_t tiles = (pixels + tallest[vecs] - 1) / tallest[vecs], each = pixels / tiles, taller = pixels % tiles;
     for (ptrdiff_t i = 0, first = 0; i < tiles; i++) {
         const int rows = (int)(each + (i < taller));
         const char *next = finish->next;
+        real *to = stream ? near : c + first * c_step;
         if (next)
             next += i % finish->pieces * taps * depth * LINE;
 #define CK_HEIGHT(r)                                                                                                        \
     case r:                                                                                                                 \
         if (r <= tallest[vecs])                                                                                             \
-            line_tile(r, vecs, taps, depth, a, first, a_step, b, c + first * c_step, c_step, finish, next);                 \
+            line_tile(r, vecs, taps, depth, a, first, a_step, b, to, to_step, finish, next);                                \
         break;
         switch (rows) {
             CK_HEIGHTS(CK_HEIGHT)
         }
 #undef CK_HEIGHT
+        for (int r = 0; r < rows && stream; r++)
+            stream_row(vecs, near + r * vecs * VL, c + (first + r) * c_step);
         first += rows;
     }
 }

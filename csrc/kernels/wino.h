@@ -245,29 +245,38 @@ CK_INLINE vf output_word(const ptrdiff_t form_h, const ptrdiff_t form_w, const p
     return odd;
 }
 
-/* A tile of products -> outputs, for `channels` channels whose points fill whole words. */
-static void wino_output(const ck_fold *fold, const void *const *points, ptrdiff_t step, ptrdiff_t channels, void *outputs,
-                        int *odd)
+/* The same for what `fold` says; outputs of a large result are stored near first. */
+CK_INLINE vf fold_word(const ptrdiff_t form_h, const ptrdiff_t form_w, const ptrdiff_t count_h, const ptrdiff_t count_w,
+                       const ptrdiff_t keep_h, const ptrdiff_t keep_w, const ck_fold *fold, const ck_fold *own,
+                       const void *const *points, ptrdiff_t c, ptrdiff_t step, real *near, real *y, ptrdiff_t width)
 {
-    const real *bias = fold->bias;
-    real *y = outputs;
+    const int stream = STREAMS && fold->stream;
+    const vf bias = fold->bias ? load_word((const real *)fold->bias + c, width) : v_zero();
+    const vf odd = output_word(form_h, form_w, count_h, count_w, keep_h, keep_w, own, points, c, step, bias,
+                               stream ? near : y + c, width);
+    if (stream)
+        stream_words(keep_h, keep_w, near, y + c, fold->row, fold->col);
+    return odd;
+}
+
+/* A tile of products -> outputs, for `channels` channels whose points fill whole words. */
+static void wino_output(const ck_fold *fold, const void *const *points, ptrdiff_t step, ptrdiff_t channels, void *y, int *odd)
+{
+    ck_fold own = *fold;
+    real near[5 * NEAR * VL] __attribute__((aligned(64)));
     vf not_finite = v_zero();
     const int full = fold->form[0] == CK_SIX && fold->form[1] == CK_SIX;
     ptrdiff_t c = 0;
+    if (STREAMS && fold->stream)
+        own.row = NEAR * VL, own.col = VL;
     if (full && fold->keep[0] == 4 && fold->keep[1] == 4)      /* the common tiles are compiled on their own */
         for (; c + NARROWEST <= channels; c += VL)
-            not_finite += output_word(CK_SIX, CK_SIX, 4, 4, 4, 4, fold, points, c, step,
-                                      bias ? load_word(bias + c, word_width(channels - c)) : v_zero(), y + c,
-                                      word_width(channels - c));
+            not_finite += fold_word(CK_SIX, CK_SIX, 4, 4, 4, 4, fold, &own, points, c, step, near, y, word_width(channels - c));
     else if (full && fold->count[0] == 3 && fold->count[1] == 3 && fold->keep[0] == 3 && fold->keep[1] == 3)
         for (; c + NARROWEST <= channels; c += VL)
-            not_finite += output_word(CK_SIX, CK_SIX, 3, 3, 3, 3, fold, points, c, step,
-                                      bias ? load_word(bias + c, word_width(channels - c)) : v_zero(), y + c,
-                                      word_width(channels - c));
-    for (; c < channels; c += VL) {
-        const ptrdiff_t width = channels - c < VL ? channels - c : VL;
-        not_finite += output_word(fold->form[0], fold->form[1], fold->count[0], fold->count[1], fold->keep[0], fold->keep[1], fold,
-                                  points, c, step, bias ? load_word(bias + c, width) : v_zero(), y + c, width);
-    }
+            not_finite += fold_word(CK_SIX, CK_SIX, 3, 3, 3, 3, fold, &own, points, c, step, near, y, word_width(channels - c));
+    for (; c < channels; c += VL)
+        not_finite += fold_word(fold->form[0], fold->form[1], fold->count[0], fold->count[1], fold->keep[0], fold->keep[1],
+                                fold, &own, points, c, step, near, y, channels - c < VL ? channels - c : VL);
     *odd |= v_sum(not_finite) != 0;
 }
