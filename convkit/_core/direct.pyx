@@ -5,6 +5,7 @@
 # apart, a block is a piece of one line and needs no table: the same sums in the same order.
 from cython.parallel cimport prange, threadid
 import numpy as np
+from convkit._core.border cimport spacing
 from convkit._core.call cimport Fast, Dense, Places, lifted
 from convkit._core.cpu cimport (CK_MAX_VECS, CK_RESIDUAL, CK_STORED, Watch, ck_finish, ck_flush_subnormals, ck_kernels, ck_mode,
                                 ck_write_mode, end_relu6, fence, flushes, lines, raise_if_stopped, real, stopped, streams,
@@ -229,21 +230,6 @@ cdef int share(const Work *work, Py_ssize_t tasks, int threads) except -1:
             else:
                 task(work, t)
     return raise_if_stopped(&w)
-
-
-cdef Py_ssize_t spacing(const Py_ssize_t *size, const Py_ssize_t *stride, const Py_ssize_t *wanted, Py_ssize_t images,
-                        Py_ssize_t itemsize) noexcept:
-    """Elements from pixel to pixel of arrays that are one line of them, else 0; strides are of n, d, h, w."""
-    cdef Py_ssize_t i, step = stride[3], pixels = size[2]
-    for i in range(3):
-        if size[i] != wanted[i]:
-            return 0
-    if (size[1] > 1 and stride[2] != pixels * step) or step % itemsize:
-        return 0
-    pixels *= size[1]
-    if (size[0] > 1 and stride[1] != pixels * step) or (images > 1 and stride[0] != pixels * size[0] * step):
-        return 0
-    return step // itemsize
 
 
 cdef void piece(const Work *work, Py_ssize_t number) noexcept nogil:
