@@ -206,6 +206,7 @@ BUSY = [
     Conv((3, 30, 31, 20), 37, (3, 3), padding=1, name="ragged"),
     Conv((2, 26, 29, 16), 70, (3, 3), padding=2, dilation=2, groups=2, name="dilation, groups"),
     Conv((2, 7, 7, 96), 130, (3, 3), padding=1, name="small maps, wide"),
+    Conv((3, 13, 14, 16), 16, (3, 3), padding=1, name="a word of filters"),
     Conv((3, 900, 9), 17, (3,), padding=1, name="1-D"),
     Conv((2, 5, 14, 13, 12), 16, (3, 3, 3), padding=1, name="3-D"),
 ]

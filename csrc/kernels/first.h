@@ -136,8 +136,8 @@ static void line_tiles(ptrdiff_t pixels, int vecs, ptrdiff_t taps, ptrdiff_t dep
                        const void *b, void *c, ptrdiff_t c_step, const ck_finish *finish)
 {
     const void *rest = *a;
-    if (STANDS && vecs * taps == 1 && depth == VL && a_step == VL && c_step == VL && !finish->bias && !finish->relu
-        && finish->resume == CK_BIAS) {
+    if (STANDS && vecs * taps == 1 && depth == VL && a_step == VL && c_step == VL && finish->cols == VL && !finish->bias
+        && !finish->relu && finish->resume == CK_BIAS) {
         const ptrdiff_t done = standing_tiles(pixels, *a, b, c, finish);
         if (done == pixels)
             return;

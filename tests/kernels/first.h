@@ -1,9 +1,10 @@
 /* line_tiles, line_sums, sum_windows and sum_lines against their formulas. */
 #include "check.h"
 
-static void line_tiles_once(ptrdiff_t pixels, int vecs, ptrdiff_t cols, ptrdiff_t taps, ptrdiff_t depth)
+static void line_tiles_once(ptrdiff_t pixels, int vecs, ptrdiff_t cols, ptrdiff_t taps, ptrdiff_t depth, ptrdiff_t a_step,
+                            ptrdiff_t c_step)
 {
-    const ptrdiff_t width = (ptrdiff_t)vecs * now.k->vector, a_step = ONE_OF(1, 2, 3, 8), c_step = cols + ONE_OF(0, 3);
+    const ptrdiff_t width = (ptrdiff_t)vecs * now.k->vector;
     const ptrdiff_t outputs = (pixels - 1) * c_step + cols;
     const void **a = place((size_t)taps * sizeof *a);
     for (ptrdiff_t t = 0; t < taps; t++)
@@ -40,9 +41,15 @@ static void check_line_tiles(void)
 {
     for (int vecs = 1; vecs <= now.k->vecs; vecs++)
         for (ptrdiff_t pixels = 1; pixels <= 2 * now.k->rows[vecs] + 1; pixels++)
-            for (int times = 0; times < 4; times++)
-                line_tiles_once(pixels, vecs, (vecs - 1) * now.k->vector + 1 + draw() % (unsigned)now.k->vector, ONE_OF(1, 2, 3),
-                                ONE_OF(1, 3, 9));
+            for (int times = 0; times < 4; times++) {
+                const ptrdiff_t cols = (vecs - 1) * now.k->vector + 1 + draw() % (unsigned)now.k->vector;
+                line_tiles_once(pixels, vecs, cols, ONE_OF(1, 2, 3), ONE_OF(1, 3, 9), ONE_OF(1, 2, 3, 8), cols + ONE_OF(0, 3));
+            }
+    for (ptrdiff_t pixels = 1; pixels <= 20; pixels++)     /* whole words, where filters may stay in registers, and nearly so */
+        for (int times = 0; times < 16; times++) {
+            const ptrdiff_t word = now.k->vector;
+            line_tiles_once(pixels, 1, word - (times == 0), 1, word, word, word);
+        }
 }
 
 static void line_sums_once(int rows, ptrdiff_t cols, ptrdiff_t lines, ptrdiff_t pixels)

@@ -96,7 +96,7 @@ static void tile_lines_once(int rows, ptrdiff_t cols, ptrdiff_t lines, ptrdiff_t
 static void check_tile_lines(void)
 {
     for (ptrdiff_t cols = 1; cols <= (ptrdiff_t)now.k->vecs * now.k->vector; cols++)
-        for (int rows = 1; rows <= now.k->rows[(cols - 1) / now.k->vector + 1]; rows++)
+        for (int rows = 1; rows <= now.k->lines_rows[(cols - 1) / now.k->vector + 1]; rows++)
             tile_lines_once(rows, cols, ONE_OF(0, 1, 2, 3), ONE_OF(1, 2, 7));
 }
 
