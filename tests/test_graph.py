@@ -29,6 +29,7 @@ from convkit.layers import (
     ReLU,
     Tanh,
 )
+from convkit.ops.pointwise import add
 
 
 def residual(rng=0, **how) -> Model:
@@ -61,6 +62,18 @@ def test_a_shared_layer_adds_up_its_gradients(rng):
     assert model.count_params() == 20
     errors = gradient_check(model, tuple(rng.standard_normal((2, 3, 4))))
     assert errors.keys() == {"x[0]", "x[1]", "shared.w", "shared.b"}
+
+
+@pytest.mark.parametrize("shape", [(1,), (0, 3), (3, 8192), (7, 5003)])
+def test_gradients_that_meet_are_added(shape, rng, isa):
+    for dtype in ("f4", "f8"):
+        a, b = rng.standard_normal((2, *shape)).astype(dtype)
+        kept = a.copy(), b.copy()
+        for threads in (1, 3):
+            with convkit.threads(threads):
+                np.testing.assert_array_equal(add(a, b), a + b)
+                np.testing.assert_array_equal(add(a.T, b.T), (a + b).T)
+        np.testing.assert_array_equal((a, b), kept)
 
 
 def test_a_convolution_may_be_shared_by_images_of_two_sizes(rng):

@@ -3,6 +3,7 @@ from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_Release
 from cython.parallel cimport prange, threadid
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
 
 from convkit._core.cpu cimport (CK_ELU, CK_GELU, CK_GELU_TANH, CK_HARD_SWISH, CK_LEAKY, CK_LOG_SOFTMAX, CK_LOG_SOFTMAX_GRAD,
                                 CK_MEASURE, CK_MISH, CK_NO_ACT, CK_RAMP, CK_RELU, CK_ROLL, CK_SIGMOID, CK_SIGN, CK_SILU,
@@ -243,3 +244,30 @@ def optimise(str rule, list arrays, list hows, int threads):
         free(moved)
         free(places)
         free(sums)
+
+
+cdef void add_chunk(const View *a, const View *b, const View *y, Py_ssize_t task, bint flush) noexcept nogil:
+    cdef Py_ssize_t size = y.buffer.itemsize, first = task * CHUNK, n = min(y.shape[0] - first, CHUNK)
+    cdef ck_mode mode = ck_flush_subnormals(flush)
+    memcpy(y.data + first * size, a.data + first * size, n * size)
+    table(size).sum_rows(1, n, b.data + first * size, n, y.data + first * size)
+    ck_write_mode(mode)
+
+
+def add(a, b, y, int threads):
+    """y = a + b: contiguous arrays (n,), n >= 1, y apart from the others."""
+    cdef View views[3]
+    cdef bint flush = flushes()
+    cdef Py_ssize_t task
+    cdef int i
+    for i in range(3):
+        views[i].open = False
+    try:
+        lift(&views[0], a, False)
+        lift(&views[1], b, False)
+        lift(&views[2], y, True)
+        for task in prange((views[2].shape[0] - 1) // CHUNK + 1, nogil=True, schedule="static", num_threads=threads):
+            add_chunk(&views[0], &views[1], &views[2], task, flush)
+    finally:
+        for i in range(3):
+            drop(&views[i])

@@ -10,6 +10,7 @@ import numpy as np
 
 from convkit.layers.base import Layer, Shape
 from convkit.layers.tensor import Tensor, is_several
+from convkit.ops.pointwise import add
 
 __all__ = ["Graph", "Step", "chain", "run_step", "traced"]
 
@@ -151,7 +152,7 @@ class _Sums:
         elif slot in self.ours:
             there += d
         else:
-            self.arrays[slot] = np.add(there, d, out=d if ours else None)
+            self.arrays[slot] = np.add(there, d, out=d) if ours else add(there, d)
             ours = True
         if ours:
             self.ours.add(slot)
