@@ -305,7 +305,7 @@ cdef void join(const Work *work, const Block *b, Py_ssize_t output) noexcept nog
 cdef int chunks(const Work *work, const Block *b, Py_ssize_t group, Py_ssize_t slice, char *dw, Watch *w,
                 int threads) noexcept nogil:
     cdef Py_ssize_t t, c
-    cdef Py_ssize_t pieces = max(<Py_ssize_t>1, work.outputs // work.k.lines_rows[work.k.vecs] // 4)   # of the outputs of a point
+    cdef Py_ssize_t pieces = max(<Py_ssize_t>1, work.outputs // work.k.lines_rows[work.k.vecs] // 4)  # of outputs
     cdef Area area
     cdef int odd = 0
     for c in range(work.line_chunks * work.column_chunks):
