@@ -154,7 +154,9 @@ def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] fil
     for i in range(4):
         work.source_stride[i] = source.strides[i] // <Py_ssize_t>sizeof(real)
         work.target_stride[i] = target.strides[i] // <Py_ssize_t>sizeof(real)
-    work.stream = residual is None and streams(work.target, target.strides, target.shape, work.itemsize)
+    # Only where phases take turns along a line: what is written in the order of memory goes through the caches as fast.
+    work.stream = (work.axis[2].count > 1 and residual is None
+                   and streams(work.target, target.strides, target.shape, work.itemsize))
     share(&work, target.shape[0] * work.blocks * work.panels, threads)
 
 

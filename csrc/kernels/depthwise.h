@@ -106,22 +106,16 @@ CK_INLINE uint32_t first_bits(ptrdiff_t n)
 
 /* All channels of a strip, so that x is read in the order of its memory. */
 CK_INLINE void strip_words(const int strip, const int lines, const int taps, const int step, ptrdiff_t channels,
-                           const ck_depthwise *g, const ck_depthwise *far, ptrdiff_t lo, ptrdiff_t hi, ptrdiff_t x, ptrdiff_t w,
-                           real *y)
+                           const ck_depthwise *g, ptrdiff_t lo, ptrdiff_t hi, ptrdiff_t x, ptrdiff_t w, real *y)
 {
     const real *bias = g->bias;
-    const int stream = STREAMS && g->stream;
-    real near[2 * NEAR * VL] __attribute__((aligned(64)));
     const uint32_t inside = first_bits(hi) & ~first_bits(lo);
     ptrdiff_t c = 0;
     for (; !FREE_MASKS && c + VL <= channels; c += VL, w += g->w_word)
         strip_of(strip, lines, taps, step, 1, g, VL, bias ? v_load(bias + c) : v_zero(), inside, lo, hi, x + c, w, y + c);
     for (; c < channels; c += VL, w += g->w_word) {            /* where masks cost nothing, one loop serves all words */
         const ptrdiff_t n = channels - c < VL ? channels - c : VL;
-        strip_of(strip, lines, taps, step, 0, g, n, bias ? v_load_n(bias + c, n) : v_zero(), inside, lo, hi, x + c, w,
-                 stream ? near : y + c);
-        if (stream)
-            stream_words(lines, strip, near, y + c, far->y_line, far->y_pixel);
+        strip_of(strip, lines, taps, step, 0, g, n, bias ? v_load_n(bias + c, n) : v_zero(), inside, lo, hi, x + c, w, y + c);
     }
 }
 
@@ -131,18 +125,16 @@ CK_INLINE void strip_words(const int strip, const int lines, const int taps, con
 CK_INLINE void strips_of(const int lines, const int taps, const int step, ptrdiff_t pixels, ptrdiff_t channels,
                          const ck_depthwise *shared, ptrdiff_t x, ptrdiff_t w, real *y)
 {
-    ck_depthwise g = *shared;                      /* no store to y can change this copy */
+    const ck_depthwise g = *shared;                /* no store to y can change this copy */
     const ptrdiff_t strips = (pixels + STRIP - 1) / STRIP, shorter = pixels / strips, longer = pixels % strips;
     ptrdiff_t lo = g.lo, hi = g.hi;
-    if (STREAMS && g.stream)
-        g.y_pixel = VL, g.y_line = NEAR * VL;
     for (ptrdiff_t i = 0; i < strips; i++) {
         const ptrdiff_t strip = shorter + (i < longer);
         switch (strip) {
 #define CK_STRIP(s)                                                                                                         \
     case s:                                                                                                                 \
         if (lines == 1 || s >= LEAST_PAIR)                                                                                  \
-            strip_words(s, lines, taps, step, channels, &g, shared, lo, hi, x, w, y);                                       \
+            strip_words(s, lines, taps, step, channels, &g, lo, hi, x, w, y);                                               \
         break;
             CK_STRIPS(CK_STRIP)
 #undef CK_STRIP
@@ -150,7 +142,7 @@ CK_INLINE void strips_of(const int lines, const int taps, const int step, ptrdif
         lo -= strip * g.step;
         hi -= strip * g.step;
         x += strip * g.step * g.x_tap;
-        y += strip * shared->y_pixel;
+        y += strip * g.y_pixel;
     }
 }
 
@@ -165,10 +157,16 @@ CK_RUN(1, 0, 0) CK_RUN(1, 1, 1) CK_RUN(1, 2, 1) CK_RUN(1, 3, 1) CK_RUN(1, 3, 2) 
 CK_RUN(2, 5, 1)
 #undef CK_RUN
 
+static void stream_strips(ptrdiff_t pixels, ptrdiff_t channels, const ck_depthwise *shared, ptrdiff_t x, ptrdiff_t w, real *y);
+
 /* Two lines go together where the registers hold them, otherwise one after the other. */
 static void depthwise_strip(ptrdiff_t pixels, ptrdiff_t channels, const ck_depthwise *shared, ptrdiff_t x, ptrdiff_t w, void *y)
 {
     ck_depthwise g = *shared;
+    if (STREAMS && g.stream) {
+        stream_strips(pixels, channels, shared, x, w, y);
+        return;
+    }
 #define CK_RUN(known, apart)                                                                                                \
     if (PAIRS && g.lines == 2 && pixels >= LEAST_PAIR && g.taps == known && g.step == apart && g.resume != CK_STORED) {     \
         strips_2_##known##_##apart(pixels, channels, &g, x, w, y);                                                          \
@@ -185,5 +183,32 @@ static void depthwise_strip(ptrdiff_t pixels, ptrdiff_t channels, const ck_depth
         CK_RUN(1, 1) CK_RUN(2, 1) CK_RUN(3, 1) CK_RUN(3, 2) CK_RUN(5, 1) CK_RUN(5, 2) CK_RUN(7, 1)
             strips_1_0_0(pixels, channels, &g, x, w, line);
 #undef CK_RUN
+    }
+}
+
+/* The same for a large result: a few strips of a few words at a time, 64 words of each line. */
+static __attribute__((noinline)) void stream_strips(ptrdiff_t pixels, ptrdiff_t channels, const ck_depthwise *shared,
+                                                    ptrdiff_t x, ptrdiff_t w, real *y)
+{
+    enum { MOST = 8 * STRIP };
+    real near[2 * MOST * VL] __attribute__((aligned(64)));
+    const ptrdiff_t parts = (channels + MOST / STRIP * VL - 1) / (MOST / STRIP * VL);
+    const ptrdiff_t words = (channels / VL + parts - 1) / parts, most = MOST / words / STRIP * STRIP;
+    ck_depthwise g = *shared;
+    g.stream = 0;
+    g.y_pixel = words * VL;
+    g.y_line = MOST * VL;
+    for (ptrdiff_t p = 0; p < pixels; p += most) {
+        const ptrdiff_t some = pixels - p < most ? pixels - p : most;
+        for (ptrdiff_t c = 0; c < channels; c += words * VL) {
+            const ptrdiff_t wide = channels - c < words * VL ? channels - c : words * VL;
+            g.bias = shared->bias ? (const real *)shared->bias + c : NULL;
+            depthwise_strip(some, wide, &g, x + p * g.step * g.x_tap + c, w + c / VL * g.w_word, near);
+            for (int l = 0; l < g.lines; l++)
+                stream_words(some, wide / VL, near + l * g.y_line, g.y_pixel,
+                             y + l * shared->y_line + p * shared->y_pixel + c, shared->y_pixel, VL);
+        }
+        g.lo -= some * g.step;
+        g.hi -= some * g.step;
     }
 }

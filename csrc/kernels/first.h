@@ -126,8 +126,8 @@ CK_INLINE void line_tiles_of(const int vecs, ptrdiff_t pixels, ptrdiff_t taps, p
             CK_HEIGHTS(CK_HEIGHT)
         }
 #undef CK_HEIGHT
-        for (int r = 0; r < rows && stream; r++)
-            stream_row(vecs, near + r * vecs * VL, c + (first + r) * c_step);
+        if (stream)
+            stream_words(rows, vecs, near, to_step, c + first * c_step, c_step, VL);
         first += rows;
     }
 }

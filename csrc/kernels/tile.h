@@ -13,22 +13,14 @@
  */
 /* Sums of a large result are stored where a cache holds them first: a loop that serves all tiles takes them on from there, past
  * the caches, while the next ones are made. Only where a word is a line of the caches: parts of lines gained nothing. */
-enum { STREAMS = sizeof(vf) == 64, NEAR = 8 };
+enum { STREAMS = sizeof(vf) == 64 };
 
-/* Lines of up to NEAR pixels, a word of each. */
-static __attribute__((noinline)) void stream_words(ptrdiff_t lines, ptrdiff_t pixels, const real *near, real *y,
-                                                   ptrdiff_t y_line, ptrdiff_t y_pixel)
+static __attribute__((noinline)) void stream_words(ptrdiff_t lines, ptrdiff_t words, const real *near, ptrdiff_t near_line,
+                                                   real *y, ptrdiff_t y_line, ptrdiff_t y_word)
 {
-    for (ptrdiff_t l = 0; l < lines; l++)
-        for (ptrdiff_t p = 0; p < pixels; p++)
-            v_stream(y + l * y_line + p * y_pixel, v_load(near + (l * NEAR + p) * VL));
-}
-
-CK_INLINE void stream_row(const int vecs, const real *near, real *c)
-{
-#pragma GCC unroll 4
-    for (int v = 0; v < vecs; v++)
-        v_stream(c + v * VL, v_load(near + v * VL));
+    for (ptrdiff_t l = 0; l < lines; l++, near += near_line, y += y_line)
+        for (ptrdiff_t w = 0; w < words; w++)
+            v_stream(y + w * y_word, v_load(near + w * VL));
 }
 
 CK_INLINE void tile_start(const int rows, const int vecs, vf sums[][VECS], void *const *c, const ck_finish *finish)
@@ -127,28 +119,26 @@ CK_INLINE void tile_rows_of(const int vecs, int rows, ptrdiff_t taps, ptrdiff_t 
                             ptrdiff_t a_step, const real *b, void *const *c, const ck_finish *finish)
 {
     static const int tallest[] = CK_TILE_ROWS;
-    const int stream = STREAMS && finish->stream;
-    real near[CK_MAX_ROWS * VECS * VL] __attribute__((aligned(64)));
-    void *rows_near[CK_MAX_ROWS], *const *to = stream ? rows_near : c;
-    for (int r = 0; r < rows && stream; r++)
-        rows_near[r] = near + r * vecs * VL;
 #define CK_HEIGHT(r)                                                                                                        \
     case r:                                                                                                                 \
         if (r <= tallest[vecs])                                                                                             \
-            tile_of(r, vecs, taps, depth, a, a_step, b, to, finish);                                                        \
+            tile_of(r, vecs, taps, depth, a, a_step, b, c, finish);                                                         \
         break;
     switch (rows) {
         CK_HEIGHTS(CK_HEIGHT)
     }
 #undef CK_HEIGHT
-    for (int r = 0; r < rows && stream; r++)
-        stream_row(vecs, rows_near[r], c[r]);
 }
+
+static void stream_tile(int rows, int vecs, ptrdiff_t taps, ptrdiff_t depth, const void *const *a, ptrdiff_t a_step,
+                        const void *b, void *const *c, const ck_finish *finish);
 
 static void tile_rows(int rows, int vecs, ptrdiff_t taps, ptrdiff_t depth, const void *const *a, ptrdiff_t a_step,
                       const void *b, void *const *c, const ck_finish *finish)
 {
-    if (vecs == 1)
+    if (STREAMS && finish->stream)
+        stream_tile(rows, vecs, taps, depth, a, a_step, b, c, finish);
+    else if (vecs == 1)
         tile_rows_of(1, rows, taps, depth, a, a_step, b, c, finish);
     else if (VECS >= 2 && vecs == 2)
         tile_rows_of(2, rows, taps, depth, a, a_step, b, c, finish);
@@ -156,4 +146,18 @@ static void tile_rows(int rows, int vecs, ptrdiff_t taps, ptrdiff_t depth, const
         tile_rows_of(3, rows, taps, depth, a, a_step, b, c, finish);
     else if (VECS >= 4 && vecs == 4)
         tile_rows_of(4, rows, taps, depth, a, a_step, b, c, finish);
+}
+
+static __attribute__((noinline)) void stream_tile(int rows, int vecs, ptrdiff_t taps, ptrdiff_t depth, const void *const *a,
+                                                  ptrdiff_t a_step, const void *b, void *const *c, const ck_finish *finish)
+{
+    real near[CK_MAX_ROWS * VECS * VL] __attribute__((aligned(64)));
+    void *to[CK_MAX_ROWS];
+    ck_finish plain = *finish;
+    plain.stream = 0;
+    for (int r = 0; r < CK_MAX_ROWS; r++)
+        to[r] = near + r * vecs * VL;
+    tile_rows(rows, vecs, taps, depth, a, a_step, b, to, &plain);
+    for (int r = 0; r < rows; r++)
+        stream_words(1, vecs, to[r], 0, c[r], 0, VL);
 }

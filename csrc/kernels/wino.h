@@ -255,7 +255,7 @@ CK_INLINE vf fold_word(const ptrdiff_t form_h, const ptrdiff_t form_w, const ptr
     const vf odd = output_word(form_h, form_w, count_h, count_w, keep_h, keep_w, own, points, c, step, bias,
                                stream ? near : y + c, width);
     if (stream)
-        stream_words(keep_h, keep_w, near, y + c, fold->row, fold->col);
+        stream_words(keep_h, keep_w, near, own->row, y + c, fold->row, fold->col);
     return odd;
 }
 
@@ -263,12 +263,12 @@ CK_INLINE vf fold_word(const ptrdiff_t form_h, const ptrdiff_t form_w, const ptr
 static void wino_output(const ck_fold *fold, const void *const *points, ptrdiff_t step, ptrdiff_t channels, void *y, int *odd)
 {
     ck_fold own = *fold;
-    real near[5 * NEAR * VL] __attribute__((aligned(64)));
+    real near[5 * 5 * VL] __attribute__((aligned(64)));
     vf not_finite = v_zero();
     const int full = fold->form[0] == CK_SIX && fold->form[1] == CK_SIX;
     ptrdiff_t c = 0;
     if (STREAMS && fold->stream)
-        own.row = NEAR * VL, own.col = VL;
+        own.row = 5 * VL, own.col = VL;
     if (full && fold->keep[0] == 4 && fold->keep[1] == 4)      /* the common tiles are compiled on their own */
         for (; c + NARROWEST <= channels; c += VL)
             not_finite += fold_word(CK_SIX, CK_SIX, 4, 4, 4, 4, fold, &own, points, c, step, near, y, word_width(channels - c));
