@@ -12,6 +12,8 @@ from convkit.ops import again
 
 GRADIENTS = [
     *CALLS,
+    ((3, 30, 20, 16), 33, 1, {"padding": 1, "threads": 3}),
+    ((2, 40, 30, 40), 40, 40, {"padding": 1, "threads": 7}),
     ((1, 8, 8, 32), 24, 1, {"padding": 1}),
     ((2, 9, 7, 12), 4, 2, {"stride": 3, "padding": 1}),
     ((1, 12, 12, 2), 3, 1, {"stride": 2}),
@@ -52,3 +54,18 @@ def test_repeated_gradients_see_new_filters_and_give_new_arrays():
         assert_same_bits(dw, results[0][1])
         assert_same_bits(db, results[0][2])
     assert not any(np.shares_memory(a, b) for a, b in zip(results[1], results[2], strict=True))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_repeated_depthwise_calls_look_at_their_filters(value):
+    x, dy, w = images(1, 6, 6, 32), images(1, 6, 6, 32), filters(32, 32, groups=32)
+    how = {"padding": 1, "groups": 32}
+    for _ in range(2):
+        results = [convkit.conv2d(x, w, **how), *convkit.conv2d_grad(dy, x, w, **how)]
+    w[3, 1, 2] = value
+    changed = [convkit.conv2d(x, w, **how), *convkit.conv2d_grad(dy, x, w, **how)]
+    for y, before in zip(changed[:2], results, strict=False):
+        assert_same_bits(np.delete(y, 3, -1), np.delete(before, 3, -1))
+        assert not np.isfinite(y[..., 3]).any()
+    for y, before in zip(changed[2:], results[2:], strict=True):
+        assert_same_bits(y, before)

@@ -129,15 +129,16 @@ cdef char *spare(Py_ssize_t size) except NULL:
 cdef class Parts:
     """Several passes of one call, whose result is a tuple."""
     cdef tuple passes, makers, others
+    cdef readonly Py_ssize_t room               # bytes
 
     def __init__(self, tuple passes, tuple makers, tuple others):
-        """Of each pass the `Fast`, or None, what makes its result, and which input is its `other`, or -1.
-
-        All read the first input, and do all of their work in the calling thread, with the GIL.
-        """
+        """Of each pass the `Fast` or None, what makes its result, which input is its `other`, or -1; all read the first."""
+        cdef Fast fast
         self.passes, self.makers, self.others = passes, makers, others
+        for fast in passes:
+            self.room = max(self.room, fast.room if fast is not None else 0)
 
-    cdef tuple make(self, Given *g):
+    cdef tuple make(self, Given *g, char *room):
         """The results, with None for what is None; None where something is not finite."""
         cdef Places at
         cdef Fast fast
@@ -148,11 +149,19 @@ cdef class Parts:
             fast = self.passes[i]
             if fast is not None:
                 y = found[i] = self.makers[i]()
-                at.y, at.room = address(y), spare(fast.room)
+                at.y, at.room = address(y), spare(fast.room) if room == NULL else room
                 at.other = NULL if self.others[i] < 0 else g.data[<int>self.others[i]]
                 if fast.run(&at):
                     return None
         return tuple(found)
+
+    def through(self, tuple inputs, room):
+        """The same of arrays that are known to fit, in memory that nobody else uses meanwhile."""
+        cdef Given given
+        cdef int i
+        for i in range(len(inputs)):
+            given.data[i] = address(inputs[i])
+        return self.make(&given, address(room))
 
 
 cdef class Call:
@@ -190,7 +199,7 @@ cdef class Call:
         cdef Places at
         cdef Fast fast
         if isinstance(self.run, Parts):
-            return (<Parts>self.run).make(g)
+            return (<Parts>self.run).make(g, NULL)
         if not isinstance(self.run, Fast):
             return self.run(inputs, out)
         fast, y = self.run, out

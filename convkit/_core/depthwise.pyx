@@ -4,6 +4,7 @@
 # A task is a few lines of one image and a panel of channels, small enough that a line of x is still in L1 when the next line
 # of the target reads it.
 from cython.parallel cimport prange, threadid
+from libc.math cimport INFINITY
 from libc.string cimport memset
 
 from convkit._core.border cimport ceil_div, clip
@@ -114,26 +115,49 @@ cdef class Schedule:
         self.kept = (phases.base, axes.base)
 
 
+cdef struct Packing:                            # filters (O, KD, KH, KW), strides in bytes
+    const ck_kernels *k
+    const char *w
+    Py_ssize_t shape[4]
+    Py_ssize_t stride[4]
+    Py_ssize_t itemsize, words
+
+
+cdef void pack_words(const Packing *p, char *packed) noexcept nogil:
+    cdef Py_ssize_t vector = p.k.vector, kh = p.shape[2], kw = p.shape[3], rows = p.shape[1] * kh, taps = rows * kw, t
+    cdef Py_ssize_t tap_step = p.stride[3] // p.itemsize, word_step = p.stride[0] // p.itemsize
+    if p.stride[1] == kh * p.stride[2] and p.stride[2] == kw * p.stride[3]:
+        for t in range(p.words):
+            p.k.pack_panel(taps, min(p.shape[0] - t * vector, vector), 1, p.w + t * vector * p.stride[0], tap_step, word_step,
+                           packed + t * taps * vector * p.itemsize)
+    else:
+        for t in range(p.words * rows):
+            p.k.pack_panel(kw, min(p.shape[0] - t // rows * vector, vector), 1,
+                           p.w + t // rows * vector * p.stride[0] + t % rows // kh * p.stride[1] + t % rows % kh * p.stride[2],
+                           tap_step, word_step, packed + t * kw * vector * p.itemsize)
+
+
+cdef bint finite(const real *packed, Py_ssize_t size) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef int strange = 0
+    for i in range(size):
+        strange |= 0 * packed[i] != 0
+    return not strange
+
+
 def pack(const real[:, :, :, :] w, real[::1] packed, int threads):
     """w (O, KD, KH, KW) -> packed (words, taps, elements of a word), zeros after the last channel; whether all are finite."""
-    cdef const ck_kernels *k = table(sizeof(real))
-    cdef Py_ssize_t vector = k.vector, rows = w.shape[1] * w.shape[2], taps = rows * w.shape[3], words = packed.shape[0] // (
-        taps * vector), size = sizeof(real), t, i
-    cdef Py_ssize_t kh = w.shape[2], kw = w.shape[3], outputs = w.shape[0]
-    cdef int strange = 0
+    cdef Packing p
+    cdef Py_ssize_t i
+    cdef bint good
+    for i in range(4):
+        p.shape[i], p.stride[i] = w.shape[i], w.strides[i]
+    p.k, p.itemsize, p.w = table(sizeof(real)), sizeof(real), <const char *>&w[0, 0, 0, 0]
+    p.words = packed.shape[0] // (p.k.vector * w.shape[1] * w.shape[2] * w.shape[3])
     with nogil:
-        if w.strides[1] == kh * w.strides[2] and w.strides[2] == kw * w.strides[3]:
-            for t in range(words):
-                k.pack_panel(taps, min(outputs - t * vector, vector), 1, &w[t * vector, 0, 0, 0], w.strides[3] // size,
-                             w.strides[0] // size, &packed[t * taps * vector])
-        else:
-            for t in range(words * rows):
-                k.pack_panel(kw, min(outputs - t // rows * vector, vector), 1,
-                             &w[t // rows * vector, t % rows // kh, t % rows % kh, 0], w.strides[3] // size,
-                             w.strides[0] // size, &packed[t * kw * vector])
-        for i in range(packed.shape[0]):
-            strange |= 0 * packed[i] != 0
-    return not strange
+        pack_words(&p, <char *>&packed[0])
+        good = finite(&packed[0], packed.shape[0])
+    return good
 
 
 def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] filters, const real[::1] bias,
@@ -173,33 +197,6 @@ cdef int share(const Work *work, Py_ssize_t tasks, int threads) except -1:
             if not stopped(&w, threadid(), t):
                 task(work, t)
     return raise_if_stopped(&w)
-
-
-cdef class Bound(Fast):
-    """`run` on C-contiguous arrays of known sizes."""
-    cdef Work work
-    cdef int threads
-    cdef object schedule, filters
-
-    def __init__(self, Schedule schedule, tuple source, tuple target, filters, int relu, int threads):
-        """source and target are shapes (N, D, H, W, C); what `filters` holds does not change; relu may be 6."""
-        cdef const unsigned char[::1] packed = filters.view("u1")
-        cdef Work *work = &self.work
-        cdef Dense x, y
-        cdef Py_ssize_t i
-        work[0] = schedule.work
-        x, y = lifted(source, work.itemsize), lifted(target, work.itemsize)
-        self.schedule, self.filters, self.threads = schedule, filters, threads
-        work.relu, work.relu6, work.flush, work.filters = relu == 1, relu == 6, flushes(), <const char *>&packed[0]
-        for i in range(4):
-            work.source_stride[i], work.target_stride[i] = x.stride[i] // work.itemsize, y.stride[i] // work.itemsize
-
-    cdef int run(self, const Places *at) except -1:
-        cdef Work work = self.work
-        work.source, work.target, work.bias = at.x, at.y, at.b
-        if at.residual != NULL:
-            work.start, work.residual = CK_RESIDUAL, at.residual - at.y
-        return share(&work, work.images * work.blocks * work.panels, self.threads)
 
 
 cdef void task(const Work *work, Py_ssize_t number) noexcept nogil:
@@ -317,18 +314,19 @@ def grad(Schedule schedule, const real[:, :, :, :, :] dy, const real[:, :, :, :,
     raise_if_stopped(&w)
     with nogil:
         for t in range(work.words):
-            gather(&work, t, sums, dw)
+            gather(&work, t, chunks, &sums[0, 0], &dw[0, 0])
 
 
-cdef void gather(const Work *work, Py_ssize_t word, real[:, ::1] sums, real[:, ::1] dw) noexcept nogil:
+cdef void gather(const Work *work, Py_ssize_t word, Py_ssize_t chunks, real *sums, real *dw) noexcept nogil:
     """Adds up the chunks of one word of channels, in their order."""
-    cdef Py_ssize_t vector = work.k.vector, taps = work.taps, first = word * taps * vector, c, t, i
-    for i in range(1, sums.shape[0]):
+    cdef Py_ssize_t vector = work.k.vector, taps = work.taps, first = word * taps * vector, size = work.words * taps * vector
+    cdef Py_ssize_t c, t, i
+    for i in range(1, chunks):
         for c in range(first, first + taps * vector):
-            sums[0, c] += sums[i, c]
+            sums[c] += sums[i * size + c]
     for c in range(word * vector, min(work.channels, (word + 1) * vector)):
         for t in range(taps):
-            dw[c, t] = sums[0, first + t * vector + c - word * vector]
+            dw[c * taps + t] = sums[first + t * vector + c - word * vector]
 
 
 cdef void chunk(const Work *work, Watch *w, int thread, Py_ssize_t number, Py_ssize_t chunks, char *sums) noexcept nogil:
@@ -380,3 +378,6 @@ cdef void add(const Work *work, Py_ssize_t panel, Py_ssize_t n, Py_ssize_t d, Py
                                      dy + j * work.target_stride[3] * work.itemsize,
                                      x + (t * ad.phases.at_step * step[1] + at * step[3]) * work.itemsize,
                                      sums + t * ad.weight * vector * work.itemsize)
+
+
+include "depthwise_bound.pxi"

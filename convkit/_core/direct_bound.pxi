@@ -73,17 +73,17 @@ cdef class Small(Fast):
 
 
 cdef class Plain(Small):
-    """The same in the calling thread, with contiguous filters that are packed first."""
+    """The same with contiguous filters that are packed first."""
     cdef Packing packing
     cdef object order
 
     def __init__(self, Schedule schedule, tuple source, tuple target, tuple w, const Py_ssize_t[::1] order, Py_ssize_t groups,
-                 bint from_outputs, bint relu):
+                 bint from_outputs, bint relu, int threads):
         """source, target and w are shapes, lifted to (N, D, H, W, C)."""
         cdef Dense filters = lifted(w, schedule.work.itemsize)
         cdef Packing *p = &self.packing
         cdef Py_ssize_t i
-        self.order, self.threads, self.work.filters = order.base, 0, NULL
+        self.order, self.threads, self.work.filters = order.base, threads, NULL
         self.set_out(schedule, source, target, relu)
         p[0] = packing_of(order, self.work.depth, self.work.cols, groups, from_outputs, w[0], w[2], w[3], self.work.itemsize)
         for i in range(5):
@@ -94,8 +94,13 @@ cdef class Plain(Small):
         cdef Packing p = self.packing
         cdef Work work = self.work
         cdef Py_ssize_t t
+        cdef int threads = self.threads
         p.w, p.packed, work.filters = at.other, at.room, at.room
         work.source.origin, work.target.origin, work.bias = at.x, at.y, at.b
+        if threads:
+            for t in prange(p.groups * p.runs * p.panels * p.taps, nogil=True, schedule="static", num_threads=threads):
+                pack_piece(&p, t)
+            return share(&work, self.tasks, threads)
         for t in range(p.groups * p.runs * p.panels * p.taps):
             pack_piece(&p, t)
         for t in range(self.tasks):

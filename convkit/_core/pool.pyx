@@ -28,8 +28,7 @@ cpdef enum:                                     # what a walk does
     MAX_FLAT                                    # the maxima and their flat spatial indices
     SUM                                         # the sum over each window, divided by its count
     SHARE                                       # each output divided by the count of its window
-    SPREAD                                      # backward: the target, an output's gradient, goes to the maximum of its window,
-                                                # which is found in the source, or by its label
+    SPREAD                                      # backward: the target, an output's gradient, goes to the maximum of its window
     COVER                                       # backward: the sum over the windows that cover a pixel, or that chose it
 
 cpdef enum:                                     # what an average divides by
@@ -300,10 +299,10 @@ def walk(int op, int count, Windows windows, Py_ssize_t piece, Py_ssize_t panel,
     """One pass from source to target, channels last; `op` says which. kind is that of their dtype.
 
     labels (contiguous bytes) is written by MAX, when target may be None, and read by COVER, whose source is then contiguous
-    too, and by SPREAD, whose target is; with `rectified` MAX gives those that are not positive a label of their own. flat
-    (contiguous, int64) is written by MAX_FLAT, spread by SPREAD, whose source (or spread again, with labels) and spread are
-    contiguous; sums (pieces of rows, channels) are added to. piece and panel are the pixels of a row and the channels that a
-    task takes.
+    too, and by SPREAD, whose target is, instead of a search; with `rectified` MAX gives those that are not positive a label of
+    their own. flat (contiguous, int64) is written by MAX_FLAT, spread by SPREAD, whose source (or spread again, with labels)
+    and spread are contiguous; sums (pieces of rows, channels) are added to. piece and panel are the pixels of a row and the
+    channels that a task takes.
     """
     cdef View x, y, byte, place, dx, total
     x.open = y.open = byte.open = place.open = dx.open = total.open = False

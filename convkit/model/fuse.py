@@ -2,8 +2,9 @@
 
 Wherever they run: a ReLU after a convolution, a Dense layer, batch norm or `Add`; a ReLU6 after batch norm; an `Add` of two
 after batch norm or a convolution. In training: max pooling after the ReLU of a convolution, as few numbers come back through
-both, which are all that the gradient of the bias has to add up. Outside training: a batch norm after a convolution, as filters that hold its scale. Only what
-nobody else reads is left out, and only layers of exactly these classes are fused, as a subclass may compute something else.
+both, which are all that the gradient of the bias has to add up. Outside training: a batch norm after a convolution, as filters
+that hold its scale. Only what nobody else reads is left out, and only layers of exactly these classes are fused, as a subclass
+may compute something else.
 """
 
 from __future__ import annotations

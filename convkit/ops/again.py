@@ -20,7 +20,7 @@ def keep(x, w, b, how: tuple, conv, runs, packed: PackedFilters) -> None:
         return
     op, groups, activation, threads, flip = how[0], how[4], how[6], how[8], how[10]
     shape, dtype, relu, serial = conv.out_shape, x.dtype, activation == "relu", conv.work <= SERIAL_FLOP
-    new, is_small = check.maker(shape, dtype), serial and _is_direct(conv, runs)
+    new, small, simple = check.maker(shape, dtype), None, serial and _simple(conv, runs)
 
     def run(x, b, filters, out, bound=None):
         y = new() if out is None else out
@@ -30,21 +30,25 @@ def keep(x, w, b, how: tuple, conv, runs, packed: PackedFilters) -> None:
         return y
 
     if type(w) is PackedFilters:
-        small = direct.bind(conv, packed, relu, 0) if is_small else None
+        if simple is direct:
+            small = direct.bind(conv, packed, relu, 0)
         packs = ref(packed)                             # they hold their calls: a cycle would wait for the garbage collector
         bound = _Bound(conv, runs, packs, relu, op)
         w.calls.keep((x, b), shape, how, small or (lambda arrays, out: run(*arrays, packs(), out, bound)), w.w)
     elif not flip:
-        small = direct.bind_plain(conv, relu, dtype.itemsize) if is_small else None
+        if simple:
+            small = simple.bind_plain(conv, relu, dtype.itemsize, 0)
         anew = small or (lambda a, out: run(a[0], a[1], PackedFilters(a[2], groups, keeps=False), out))
         PLAIN.keep((x, b, w), shape, how, anew)
 
 
-def _is_direct(conv, runs) -> bool:
-    """Whether it may run as `direct`: what lines (`first`, of the same bits) gain, small calls lose."""
+def _simple(conv, runs):
+    """What runs small calls, if it has a form for them: what lines (`first`, of the bits of `direct`) gain, they lose."""
     from convkit.ops import first
 
-    return runs is direct or (runs is first and conv.flop < first.LINES)
+    if runs is first and conv.flop < first.LINES:
+        return direct
+    return runs if hasattr(runs, "bind_plain") else None
 
 
 class _Bound:

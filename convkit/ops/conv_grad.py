@@ -9,7 +9,7 @@ import numpy as np
 
 from convkit._core import cpu
 from convkit._core.call import Parts
-from convkit.ops import again, border, check, direct, engine
+from convkit.ops import again, border, check, direct, engine, scratch
 from convkit.ops.conv import ALGORITHMS, chosen, packed_or_plain, planned, workers
 from convkit.ops.filters import PackedFilters
 from convkit.plan.conv import SERIAL_FLOP
@@ -67,34 +67,59 @@ def _keep(arrays: tuple, how: tuple, conv, by: dict, packed: PackedFilters) -> N
     """Remembers a call on channels-last arrays dy, x and w that has passed all checks, as `again.keep` does."""
     if 0 in (*conv.x_shape, *conv.out_shape):
         return
-    op, groups, threads, bias, serial = how[0], how[4], how[8], "b" in how[6], conv.work <= SERIAL_FLOP
-
-    parts = _parts(conv, by, packed, bias, arrays[0].dtype) if serial else None
-
-    def run(dy_and_x, filters):
-        count = 1 if serial else cpu.thread_count(threads, op)[0]
-        return _gradients(conv, *dy_and_x, filters, by, bias, count, op)
-
-    dy, x, w = arrays
-    if type(w) is PackedFilters:
-        packs = ref(packed)                             # as in again.py
-        w.calls.keep((dy, x), conv.x_shape, how, parts or (lambda a, out: run(a, packs())))
-    else:
-        anew = parts or (lambda a, out: run(a[:2], PackedFilters(a[2], groups, keeps=False)))
-        again.GRADIENTS.keep(arrays, conv.x_shape, how, anew)
+    kept = type(arrays[2]) is PackedFilters
+    run = _Again(how[0], how[8], conv, by, "b" in how[6], packed if kept else None, arrays[0].dtype)
+    if run.serial:
+        parts, rest = run.bound(0)
+        run = run if rest else parts
+    (packed.calls if kept else again.GRADIENTS).keep(arrays[: 2 if kept else 3], conv.x_shape, how, run)
 
 
-def _parts(conv, by: dict, packed: PackedFilters, bias: bool, dtype: np.dtype) -> Parts | None:
-    """The gradients without a function of Python, if there is such a form of all of them."""
-    bound: list = [None, None, direct.bind_bias(conv, dtype.itemsize) if bias else None]
-    if "input" in by:
-        bound[0] = hasattr(by["input"], "bind_input") and by["input"].bind_input(conv, packed, dtype.itemsize)
-    if "filters" in by:
-        bound[1] = hasattr(by["filters"], "bind_filters") and by["filters"].bind_filters(conv, dtype.itemsize)
-    if not all(fast for fast, wanted in zip(bound, ("input" in by, "filters" in by), strict=False) if wanted):
-        return None
-    makers = tuple(check.maker(shape, dtype) for shape in (conv.x_shape, conv.w_shape, conv.out_shape[-1:]))
-    return Parts(tuple(bound), makers, (-1 if packed.keeps else 2, 1, -1))
+class _Again:
+    """The gradients of arrays of known sizes: passes that are bound, for each number of threads it was called with, and others."""
+
+    def __init__(self, op: str, threads, conv, by: dict, bias: bool, packed: PackedFilters | None, dtype: np.dtype):
+        self.op, self.threads, self.conv, self.by, self.bias, self.dtype = op, threads, conv, by, bias, dtype
+        self.serial = conv.work <= SERIAL_FLOP
+        self.packs = None if packed is None else ref(packed)        # as in again.py
+        self.kept: dict[int, tuple[Parts, dict]] = {}
+
+    def bound(self, threads: int) -> tuple[Parts, dict]:
+        """The passes that have such a form, and the modules of the others; threads is 0 for very little work."""
+        if threads not in self.kept:
+            conv, size, by = self.conv, self.dtype.itemsize, self.by
+            dx = dw = None
+            if hasattr(by.get("input"), "bind_input"):
+                packed = None if self.packs is None else self.packs()
+                dx = by["input"].bind_input(conv, packed, size, threads)
+            if hasattr(by.get("filters"), "bind_filters"):
+                dw = by["filters"].bind_filters(conv, size, threads)
+            db = direct.bind_bias(conv, size, threads) if self.bias else None
+            rest = {which: by[which] for which, fast in (("input", dx), ("filters", dw)) if which in by and fast is None}
+            makers = tuple(check.maker(shape, self.dtype) for shape in (conv.x_shape, conv.w_shape, conv.out_shape[-1:]))
+            self.kept[threads] = Parts((dx, dw, db), makers, (2 if self.packs is None else -1, 1, -1)), rest
+        return self.kept[threads]
+
+    def __call__(self, inputs: tuple, out: None) -> tuple:
+        threads = 1 if self.serial else cpu.thread_count(self.threads, self.op)[0]
+        parts, rest = self.bound(threads)
+        found = self._through(parts, inputs)
+        if found is not None and not rest:
+            return found
+        dy, x, *w = inputs
+        packed = PackedFilters(w[0], self.conv.groups, keeps=False) if w else self.packs()
+        if found is None:                               # filters are not finite
+            return _gradients(self.conv, dy, x, packed, self.by, self.bias, threads, self.op)
+        dx, dw, _ = _gradients(self.conv, dy, x, packed, rest, False, threads, self.op)
+        return dx if "input" in rest else found[0], dw if "filters" in rest else found[1], found[2]
+
+    def _through(self, parts: Parts, inputs: tuple) -> tuple | None:
+        room, mine = scratch.CALLS.take(self.op, parts.room)
+        try:
+            return parts.through(inputs, room)
+        finally:
+            if mine:
+                scratch.CALLS.give_back()
 
 
 def needed(needs, op: str) -> tuple[str, ...]:

@@ -54,6 +54,45 @@ def bind(conv: plan.Conv, packed, relu: int, threads: int):
     return depthwise.Bound(schedule, *shapes, w.array, relu, threads or 1)
 
 
+def bind_plain(conv: plan.Conv, relu: bool, itemsize: int, threads: int):
+    """As that of direct.py."""
+    return _packing(conv, "forward", relu, itemsize, threads)
+
+
+def bind_input(conv: plan.Conv, packed, itemsize: int, threads: int):
+    """As that of direct.py."""
+    if not conv.input_pass.covers:
+        return None
+    if packed is None:
+        return _packing(conv, "input", False, itemsize, threads)
+    isa = cpu.isa()
+    schedule = tables.schedule(conv, "input", isa, itemsize)
+    w = filters(packed, schedule, isa, max(threads, 1))
+    fits = w.finite and conv.outputs == conv.channels and schedule.tasks
+    return depthwise.Bound(schedule, *_shapes(conv, "input"), w.array, False, threads or 1) if fits else None
+
+
+def bind_filters(conv: plan.Conv, itemsize: int, threads: int):
+    """As that of direct.py."""
+    if conv.outputs != conv.channels:
+        return None
+    return depthwise.BoundGrad(tables.schedule(conv, "filters", cpu.isa(), itemsize), *_shapes(conv, "input"), threads)
+
+
+def _packing(conv: plan.Conv, which: str, relu: bool, itemsize: int, threads: int):
+    schedule = tables.schedule(conv, which, cpu.isa(), itemsize)
+    if conv.outputs != conv.channels or not schedule.tasks:
+        return None
+    w = check.lifted_shape(conv.w_shape)
+    return depthwise.Plain(schedule, *_shapes(conv, which), (1, *w[:4]), relu, threads)
+
+
+def _shapes(conv: plan.Conv, which: str) -> list[tuple[int, ...]]:
+    """Of source and target."""
+    shapes = [check.lifted_shape(conv.x_shape), check.lifted_shape(conv.out_shape)]
+    return shapes[::-1] if which == "input" else shapes
+
+
 def grad_input(conv: plan.Conv, dy, packed, dx, threads: int) -> None:
     isa, times = cpu.isa(), conv.outputs // conv.channels
     schedule = tables.schedule(conv, "input", isa, dy.itemsize)

@@ -94,48 +94,48 @@ def bind(conv: plan.Conv, packed: PackedFilters, relu: int, threads: int) -> dir
     return direct.Small(schedule, *shapes, panels(conv.output_pass, packed, schedule.packed, max(threads, 1)), relu, threads)
 
 
-def bind_plain(conv: plan.Conv, relu: bool, itemsize: int) -> Fast | None:
-    """The forward pass in the calling thread, of contiguous arrays and filters that are packed first, or None."""
-    return _packing(conv.output_pass, relu, itemsize)
+def bind_plain(conv: plan.Conv, relu: bool, itemsize: int, threads: int) -> Fast | None:
+    """The forward pass of contiguous arrays and filters, which are packed first, or None; threads as for `bind`."""
+    return _packing(conv.output_pass, relu, itemsize, threads)
 
 
-def bind_input(conv: plan.Conv, packed: PackedFilters, itemsize: int) -> Fast | None:
-    """The gradient of the input in the calling thread, of contiguous arrays, or None; of filters that do not live on, any."""
+def bind_input(conv: plan.Conv, packed: PackedFilters | None, itemsize: int, threads: int) -> Fast | None:
+    """The gradient of the input, likewise, or with filters that are packed."""
     walk = conv.input_pass
-    if not packed.keeps:
-        return _packing(walk, False, itemsize)
+    if packed is None:
+        return _packing(walk, False, itemsize, threads)
     if not walk.covers or not len(walk.order):
         return None
     schedule = walk.schedule(itemsize)
-    return direct.Small(schedule, *_shapes(walk), panels(walk, packed, schedule.packed, 1), False, 0)
+    return direct.Small(schedule, *_shapes(walk), panels(walk, packed, schedule.packed, max(threads, 1)), False, threads)
 
 
-def bind_filters(conv: plan.Conv, itemsize: int) -> Fast | None:
-    """The gradient of the filters in the calling thread, of contiguous arrays, or None."""
+def bind_filters(conv: plan.Conv, itemsize: int, threads: int) -> Fast | None:
+    """The gradient of the filters, likewise."""
     windows, dy, x = conv.windows, check.lifted_shape(conv.out_shape), check.lifted_shape(conv.x_shape)
     if conv.pointwise:
         windows = conv.flat_windows
-        dy, x = (conv.batch * prod(shape[1:4]) for shape in (dy, x))
-        dy, x = (1, 1, 1, dy, conv.outputs), (1, 1, 1, x, conv.channels)
+        dy, x = ((1, 1, 1, conv.batch * prod(shape[1:4]), shape[4]) for shape in (dy, x))
     size = prod(conv.w_shape)
     if plan.turns(conv, cpu.tile(itemsize)) or filters.parts(windows, x[0], size * itemsize) > 1:
         return None
-    return filters.Bound(windows, conv.groups, dy, x, size * conv.groups // (conv.outputs * conv.channels), itemsize)
+    taps = prod(conv.w_shape[1:-1])
+    return filters.Bound(windows, conv.groups, dy, x, taps, itemsize, threads)
 
 
-def bind_bias(conv: plan.Conv, itemsize: int) -> Fast:
-    """The gradient of the bias in the calling thread, of a contiguous dy."""
-    return filters.BoundBias(check.lifted_shape(conv.out_shape), itemsize)
+def bind_bias(conv: plan.Conv, itemsize: int, threads: int) -> Fast:
+    """The gradient of the bias of a contiguous dy, likewise."""
+    return filters.BoundBias(check.lifted_shape(conv.out_shape), itemsize, threads)
 
 
-def _packing(walk: plan.Pass, relu: bool, itemsize: int) -> Fast | None:
+def _packing(walk: plan.Pass, relu: bool, itemsize: int, threads: int) -> Fast | None:
     if not walk.covers or not len(walk.order):
         return None
     conv, schedule = walk.conv, walk.schedule(itemsize)
-    if schedule.packed * itemsize > ASIDE or schedule.pays_through(1):
+    if schedule.pays_through(max(threads, 1)) or (not threads and schedule.packed * itemsize > ASIDE):
         return None
     w = check.lifted_shape(conv.w_shape)
-    return direct.Plain(schedule, *_shapes(walk), w, walk.order, conv.groups, walk.transposed, relu)
+    return direct.Plain(schedule, *_shapes(walk), w, walk.order, conv.groups, walk.transposed, relu, threads)
 
 
 def _shapes(walk: plan.Pass) -> list[tuple[int, ...]]:

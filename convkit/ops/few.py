@@ -11,9 +11,9 @@ def forward(conv, x, packed, b, y, relu: bool, threads: int, residual=None) -> N
         direct.forward(conv, x, packed, b, y, relu, threads, residual)
 
 
-def bind_input(conv, packed, itemsize: int):
+def bind_input(conv, packed, itemsize: int, threads: int):
     """As that of direct.py, which has the same bits and is faster where lines are short."""
-    return direct.bind_input(conv, packed, itemsize) if conv.flop < LINES else None
+    return direct.bind_input(conv, packed, itemsize, threads) if conv.flop < LINES else None
 
 
 def grad_input(conv, dy, packed, dx, threads: int) -> None:

@@ -218,11 +218,10 @@ def _rectified(op: str, y, spread):
 
 def _place(op: str, pool: plan.Pool, dy, labels, summed: bool):
     """dx of maxima of windows that tile x, each dy where its label says; with `summed`, db too."""
-    dx, db, threads = check.empty(pool.x_shape, dy.dtype, op), None, _workers(None, pool, op)
-    if summed:
-        sums = np.zeros((*pool.pieces, pool.channels), dy.dtype)
+    dx, threads = check.empty(pool.x_shape, dy.dtype, op), _workers(None, pool, op)
+    sums = np.zeros((*pool.pieces, pool.channels), dy.dtype) if summed else None
     if dx.size:
-        _walk(core.SPREAD, pool, dx, np.ascontiguousarray(dy), threads, labels=labels, spread=dx, sums=sums if summed else None)
+        _walk(core.SPREAD, pool, dx, np.ascontiguousarray(dy), threads, labels=labels, spread=dx, sums=sums)
     return (dx, direct.grad_bias(sums, threads)) if summed else dx
 
 
