@@ -178,6 +178,7 @@ setup(
             "cdivision": True,
             "initializedcheck": False,
             "freethreading_compatible": True,
+            "auto_pickle": False,                       # nobody pickles those classes: a kilobyte of the wheel for each
         },
     )],
     cmdclass={"build_clib": build_kernels, "build_ext": build_modules},

@@ -9,6 +9,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_STRIDES, PyBUF_WRITE, PyBuffer_R
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.math cimport copysign
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp
 import numpy as np
 
@@ -114,16 +115,19 @@ cdef char *address(object array) except NULL:
     return <char *>view.buf
 
 
-cdef bytearray SPARE = bytearray()
+cdef class Room:
+    """Memory on a cache line, for one call."""
+    cdef void *memory
+    cdef char *start
 
+    def __cinit__(self, Py_ssize_t size):
+        self.memory = malloc(size + LINE)
+        if self.memory == NULL:
+            raise MemoryError(f"no room for {size} bytes of scratch")
+        self.start = <char *>self.memory + (-<size_t>self.memory) % LINE
 
-cdef char *spare(Py_ssize_t size) except NULL:
-    """So many bytes on a cache line, for a pass that keeps the GIL until it is done; they stay for the next one."""
-    global SPARE
-    if len(SPARE) < size + LINE:
-        SPARE = bytearray(size + LINE)
-    cdef char *start = <char *>SPARE
-    return start + (-<size_t>start) % LINE
+    def __dealloc__(self):
+        free(self.memory)
 
 
 cdef class Parts:
@@ -149,7 +153,7 @@ cdef class Parts:
             fast = self.passes[i]
             if fast is not None:
                 y = found[i] = self.makers[i]()
-                at.y, at.room = address(y), spare(fast.room) if room == NULL else room
+                at.y, at.room = address(y), room
                 at.other = NULL if self.others[i] < 0 else g.data[<int>self.others[i]]
                 if fast.run(&at):
                     return None
@@ -198,8 +202,10 @@ cdef class Call:
         """The result."""
         cdef Places at
         cdef Fast fast
+        cdef Room room
         if isinstance(self.run, Parts):
-            return (<Parts>self.run).make(g, NULL)
+            room = Room((<Parts>self.run).room)
+            return (<Parts>self.run).make(g, room.start)
         if not isinstance(self.run, Fast):
             return self.run(inputs, out)
         fast, y = self.run, out
@@ -207,7 +213,9 @@ cdef class Call:
             y = EMPTY(self.shape, self.dtype) if self.new is None else self.new()
             take(g, y, &self.output, self.dtype)
         at.x, at.b, at.residual, at.y, at.other = g.data[0], g.data[1], NULL, g.data[self.count], g.data[2]
-        at.room = spare(fast.room) if fast.room else NULL
+        if fast.room:
+            room = Room(fast.room)
+            at.room = room.start
         return None if fast.run(&at) else y
 
 

@@ -4,7 +4,6 @@
 # A task is a few lines of one image and a panel of channels, small enough that a line of x is still in L1 when the next line
 # of the target reads it.
 from cython.parallel cimport prange, threadid
-from libc.math cimport INFINITY
 from libc.string cimport memset
 
 from convkit._core.border cimport ceil_div, clip

@@ -94,11 +94,10 @@ cdef class BoundGrad(Fast):
         if threads:
             for t in prange(chunks * work.panels, nogil=True, schedule="static", num_threads=threads):
                 chunk(&work, &w, threadid(), t, chunks, room)
-            raise_if_stopped(&w)
         else:
-            w.next = INFINITY                   # nobody else's Python may come between, as it could use the same room
             for t in range(chunks * work.panels):
                 chunk(&work, &w, 0, t, chunks, room)
+        raise_if_stopped(&w)
         for t in range(work.words):
             if work.itemsize == 4:
                 gather(&work, t, self.chunks, <float *>at.room, <float *>at.y)

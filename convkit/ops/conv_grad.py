@@ -76,7 +76,7 @@ def _keep(arrays: tuple, how: tuple, conv, by: dict, packed: PackedFilters) -> N
 
 
 class _Again:
-    """The gradients of arrays of known sizes: passes that are bound, for each number of threads it was called with, and others."""
+    """The gradients of arrays of known sizes: passes that are bound, for each number of threads, and the others."""
 
     def __init__(self, op: str, threads, conv, by: dict, bias: bool, packed: PackedFilters | None, dtype: np.dtype):
         self.op, self.threads, self.conv, self.by, self.bias, self.dtype = op, threads, conv, by, bias, dtype
