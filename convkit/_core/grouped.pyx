@@ -269,15 +269,9 @@ def run(Schedule schedule, const real[:, :, :, :, :] source, const real[::1] fil
 cdef int share(const Work *work, Py_ssize_t tasks, int threads) except -1:
     cdef Py_ssize_t t
     cdef Watch w = watch()
-    if threads == 1:
-        with nogil:
-            for t in range(tasks):
-                if not stopped(&w, 0, t):
-                    task(work, t)
-    else:
-        for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
-            if not stopped(&w, threadid(), t):
-                task(work, t)
+    for t in prange(tasks, nogil=True, schedule="static", num_threads=threads):
+        if not stopped(&w, threadid(), t):
+            task(work, t)
     return raise_if_stopped(&w)
 
 
