@@ -261,11 +261,12 @@ cdef class Layout:
         work.batches = min(work.panels, (threads + work.line_blocks * each - 1) // (work.line_blocks * each))
         work.fetches = work.batches * each == 1 and work.points * work.u_step * work.itemsize <= THIN
 
-    cdef Work through(self, int threads):
+    cdef Work through(self, int threads, bint gathered):
         """The work of `run_through`: one block; a panel for each thread if there are words enough, whose filters stay in a
         cache a chunk of their depth at a time; or a panel for each word."""
         cdef Work work = self.work
         cdef Py_ssize_t tiles = work.images * work.target_depth * work.h.count * work.w.count, width
+        work.once = work.once and gathered
         if work.once:                           # points follow each other without a gap
             work.panels, work.m_row = work.words, work.k.vector
             work.v_step, work.m_step = tiles * work.v_row, odd_lines(tiles * work.m_row, work.itemsize)
@@ -281,10 +282,10 @@ cdef class Layout:
 
     def scratch(self, taps, bint gathered, int threads):
         """Elements that a pass needs: of all threads, of each. taps: of filters that are brought to the points on the way."""
-        cdef Work work = self.through(threads) if taps is not None or self.once else self.work
+        cdef Work work = self.through(threads, gathered or taps is None) if taps is not None or self.once else self.work
         cdef Py_ssize_t turned = work.points * work.slices * work.depth * work.v_step // work.v_row if work.once else 0
         cdef Py_ssize_t filters, aside
-        if taps is None and not work.once:
+        if taps is None and not self.once:
             return 0, work.points * (work.slices * work.v_step + (0 if work.in_place else work.m_step)) + LINE
         filters = 0 if work.once else (work.words + work.panels - 1) // work.panels * work.k.vector * work.chunk
         aside = BLOCK * work.k.vector if work.once else taps[0] * taps[1] * filters if gathered else 0
@@ -349,7 +350,7 @@ cdef class Bound(Fast):
         cdef Work *work = &self.work
         cdef Dense x, y
         cdef Py_ssize_t i
-        work[0] = layout.through(threads) if layout.once else layout.work
+        work[0] = layout.through(threads, True) if layout.once else layout.work
         layout.share(work, threads)
         x, y = lifted(source, work.itemsize), lifted(target, work.itemsize)
         self.layout, self.filters, self.threads = layout, filters, threads

@@ -85,10 +85,12 @@ def run_through(Layout layout, form, taps, bint from_outputs, const real[:, :, :
                 const real[:, :, :, :, :] residual=None):
     """As `run`, past filters that are brought to the points on the way: w, for winograd_pack's `filters_of`, and what `pack`
     has made of them for a layout that needs them `once`, or None."""
-    cdef Work work = layout.through(threads)
-    cdef Filters f = filters_of(form, taps, from_outputs, filters, work.groups, work.few)
+    cdef Work work
+    cdef Filters f = filters_of(form, taps, from_outputs, filters, layout.work.groups, layout.few)
     cdef Py_ssize_t shared, each
-    shared, each = layout.scratch(taps, f.col_step != 1, threads)
+    cdef bint gathered = packed is not None or f.col_step != 1          # else their rows are read faster than blocks
+    work = layout.through(threads, gathered)
+    shared, each = layout.scratch(taps, gathered, threads)
     if packed is not None:
         f.packed = <const char *>&packed[0]
     place(&work, source, bias, target, odd, relu, residual)

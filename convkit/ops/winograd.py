@@ -80,7 +80,7 @@ class Winograd:
         through = layout.once or (not packed.keeps and walk.through(source.itemsize))
         panels = packed.held(slot, key)
         packs = panels is None and (packed.keeps or not through)
-        gathered = w.strides[4 if walk.transposed else 0] != w.itemsize
+        gathered = packed.keeps or w.strides[4 if walk.transposed else 0] != w.itemsize
         shared, each = layout.scratch(taps if through else None, gathered, threads)
         transient = layout.packed if packs and not packed.keeps else 0
         packing = threads * winograd_pack.pack_scratch(taps, source.itemsize) if packs else 0
