@@ -41,10 +41,11 @@ cdef class Plain(Bound):
 
     def __init__(self, Schedule schedule, tuple source, tuple target, tuple w, bint relu, int threads):
         """source, target and w are shapes (N, D, H, W, C), w as (1, O, KD, KH, KW)."""
-        cdef Dense filters = lifted(w, schedule.work.itemsize)
+        cdef Dense filters = lifted(w, schedule.work.itemsize), y = lifted(target, schedule.work.itemsize)
         cdef Packing *p = &self.packing
         cdef Py_ssize_t i
         self.set_out(schedule, source, target, relu)
+        self.work.stream = self.work.axis[2].count > 1 and streams(NULL, y.stride, y.shape, self.work.itemsize)
         for i in range(4):
             p.shape[i], p.stride[i] = filters.shape[i + 1], filters.stride[i + 1]
         self.threads = threads
@@ -60,6 +61,7 @@ cdef class Plain(Bound):
         if not (finite(<float *>at.room, self.room // 4) if p.itemsize == 4 else finite(<double *>at.room, self.room // 8)):
             return 1
         work.source, work.target, work.bias, work.filters = at.x, at.y, at.b, at.room
+        work.stream = work.stream and whole_lines(<Py_ssize_t>at.y, 0)
         if self.threads:
             return share(&work, work.images * work.blocks * work.panels, self.threads)
         for t in range(work.images * work.blocks * work.panels):

@@ -80,11 +80,12 @@ cdef class Plain(Small):
     def __init__(self, Schedule schedule, tuple source, tuple target, tuple w, const Py_ssize_t[::1] order, Py_ssize_t groups,
                  bint from_outputs, bint relu, int threads):
         """source, target and w are shapes, lifted to (N, D, H, W, C)."""
-        cdef Dense filters = lifted(w, schedule.work.itemsize)
+        cdef Dense filters = lifted(w, schedule.work.itemsize), y = lifted(target, schedule.work.itemsize)
         cdef Packing *p = &self.packing
         cdef Py_ssize_t i
         self.order, self.threads, self.work.filters = order.base, threads, NULL
         self.set_out(schedule, source, target, relu)
+        self.work.stream = streams(NULL, y.stride, y.shape, self.work.itemsize)
         p[0] = packing_of(order, self.work.depth, self.work.cols, groups, from_outputs, w[0], w[2], w[3], self.work.itemsize)
         for i in range(5):
             p.stride[i] = filters.stride[i]
@@ -97,6 +98,7 @@ cdef class Plain(Small):
         cdef int threads = self.threads
         p.w, p.packed, work.filters = at.other, at.room, at.room
         work.source.origin, work.target.origin, work.bias = at.x, at.y, at.b
+        work.stream = work.stream and lines(<Py_ssize_t>at.y, 0)
         if threads:
             for t in prange(p.groups * p.runs * p.panels * p.taps, nogil=True, schedule="static", num_threads=threads):
                 pack_piece(&p, t)
