@@ -37,9 +37,9 @@ if X86:
     ISAS |= {"avx2": ["-mavx2", "-mfma"], "avx512": ["-mavx512bw", "-mavx512vl", "-mprefer-vector-width=512"]}
 if ARM:
     ISAS |= {"neon": []}
-# Small beats fast for CPUs older than AVX2, and for doubles on those older than AVX-512, at some cost to the tiles; other
-# doubles lie between.
-LEVELS = {("avx2", 64): "-Os", ("avx512", 64): "-O2", ("neon", 64): "-O2", ("generic", 64): "-O2"}
+# Small beats fast for CPUs older than AVX2, and for doubles on those older than AVX-512, at some cost to the tiles. Loops that
+# gain from being unrolled say so: -O3 is larger, and no faster.
+LEVELS = {("avx2", 64): "-Os"}
 if X86:
     LEVELS |= {("generic", 32): "-Os", ("generic", 64): "-Os"}
 
@@ -93,7 +93,7 @@ DECLARATIONS = sorted(str(path) for path in Path("convkit/_core").glob("*.px[di]
 
 def kernel_library(isa, bits):
     macros = [("CK_DOUBLE", str(int(bits == 64)))]
-    flags = [*KERNEL_FLAGS, LEVELS.get((isa, bits), "-O3")] + HIDDEN + WARNINGS + SANITIZE_KERNELS + ISAS[isa]
+    flags = [*KERNEL_FLAGS, LEVELS.get((isa, bits), "-O2")] + HIDDEN + WARNINGS + SANITIZE_KERNELS + ISAS[isa]
     source = f"csrc/isa/{isa}.c"
     return f"ck_{isa}_f{bits}", {"sources": [source], "obj_deps": {source: HEADERS}, "macros": macros, "cflags": flags}
 
@@ -179,6 +179,7 @@ setup(
             "initializedcheck": False,
             "freethreading_compatible": True,
             "auto_pickle": False,                       # nobody pickles those classes: a kilobyte of the wheel for each
+            "binding": False,                           # nor are functions methods, or looked at: a hundredth of it
         },
     )],
     cmdclass={"build_clib": build_kernels, "build_ext": build_modules},
