@@ -1,6 +1,7 @@
 """What Winograd's algorithm and its rivals take for a pass, in cycles: sums of a few terms, fitted to trials of random shapes.
 
-The fit is by least squares of the relative error, over those of the first 600 random shapes that Winograd can run.
+The first fit was by least squares of the relative error, over those of the first 600 random shapes that Winograd can run; terms
+that choose badly were then moved until the choices of those shapes lost least.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Costs(NamedTuple):
 # for `winograd`, `first` and `few`. Rows that they decide: fwd of `3x3 160->18 @7 b11` and of `3x3 512->512 @7 b1`, dx of
 # `3x3 96->160 @7 b1` and of `5x5 32->48 @8 b1`, dw of `3x3 13->256 @16 b1`, of `5x5 d2 160->32 @10 b13` and, of few
 # channels and outputs, of `3x3 8->16 @28 b16`.
-# dx of `3x3 64->64 @8 b64`, which Winograd halves, and of `3x3 384->384 @6 b1`, which it does not.
+# And dx of `3x3 64->64 @8 b64`, which Winograd halves, and of `3x3 384->384 @6 b1`, which it does not.
 COSTS = {
     "forward": Costs(3_000, 8.5, 7.5, 0.66, 0.2, 0.2, 0.57, 0.14, 0),
     "input": Costs(6_000, 10, 9, 1.0, 0.18, 0.5, 0.66, 0.2, 0.09),
